@@ -1,0 +1,53 @@
+"""Log lines in the shape of Caffe's glog, so that the scripts that read Caffe's logs read ours.
+
+`I20261123 05:09:50.758400  7577 solver.cpp:45] message`: level, date, time, process, the place in Caffe that says this.
+Callers name Caffe's place (`solver.cpp:239`), because log parsers search for it.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import threading
+from datetime import datetime
+from typing import TextIO
+
+LEVELS = "IWEF"
+_lock = threading.Lock()
+_stream: TextIO | None = None  # None: whatever sys.stderr is at the time of the call
+
+
+def min_level() -> int:
+    """The lowest level that is printed: glog's own variable, 0 (INFO) unless GLOG_minloglevel says otherwise."""
+    value = os.environ.get("GLOG_minloglevel", "0")
+    return int(value) if value.isdigit() else 0
+
+
+def redirect(stream: TextIO | None) -> None:
+    """Send the lines to `stream`; None sends them to standard error again."""
+    global _stream
+    _stream = stream
+
+
+def line(level: str, place: str, message: str) -> str:
+    now = datetime.now()
+    return f"{level}{now:%Y%m%d %H:%M:%S.%f} {os.getpid():5d} {place}] {message}"
+
+
+def log(level: str, place: str, message: str) -> None:
+    if LEVELS.index(level) < min_level():
+        return
+    with _lock:
+        print(line(level, place, message), file=_stream or sys.stderr, flush=True)
+
+
+def info(place: str, message: str) -> None:
+    log("I", place, message)
+
+
+def warn(place: str, message: str) -> None:
+    log("W", place, message)
+
+
+def error(place: str, message: str) -> None:
+    log("E", place, message)
