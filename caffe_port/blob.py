@@ -1,0 +1,50 @@
+"""A blob: a tensor and its diff, with the one shape that both have."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from torch import Tensor
+
+
+class Blob:
+    """`data` and `diff` of one shape. The diff is made when it is first asked for, as zeros.
+
+    The tensors are persistent: a driver copies new values into them, so a NumPy view taken once (CPU) stays live until
+    the blob is reshaped.
+    """
+
+    def __init__(self, data: Tensor, diff: Tensor | None = None) -> None:
+        self.data = data
+        self._diff = diff
+
+    @classmethod
+    def zeros(cls, shape: Sequence[int], device: torch.device | str = "cpu") -> Blob:
+        return cls(torch.zeros(tuple(shape), device=device))
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        return tuple(self.data.shape)
+
+    @property
+    def diff(self) -> Tensor:
+        if self._diff is None or self._diff.shape != self.data.shape:
+            self._diff = torch.zeros_like(self.data, requires_grad=False)
+        return self._diff
+
+    def has_diff(self) -> bool:
+        return self._diff is not None
+
+    def reshape(self, shape: Sequence[int]) -> None:
+        """Give the blob another shape; values are kept where the count is the same, else start at zero."""
+        shape = tuple(int(d) for d in shape)
+        if shape == self.shape:
+            return
+        if int(np.prod(shape)) == self.data.numel():
+            self.data = self.data.reshape(shape)
+            self._diff = None if self._diff is None else self._diff.reshape(shape)
+        else:
+            self.data = torch.zeros(shape, dtype=self.data.dtype, device=self.data.device)
+            self._diff = None

@@ -1,0 +1,286 @@
+"""From a filtered, split NetParameter to a graph: layers in order, the values between them, their shapes, who needs a gradient.
+
+Caffe's blobs change under in-place layers; here each change is a new version of the value (`conv1`, then `conv1@1`), so that
+a value means one tensor for ever. Splits are layers (`proto/splits.py`), so every value is read at most once.
+
+Source: `Net::Init`, `AppendTop`, `AppendBottom` in src/caffe/net.cpp of BVLC Caffe 1.0.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from math import prod
+from typing import Any
+
+from caffe_port.errors import NetError, UnsupportedError
+from caffe_port.layers import REGISTRY, Layer
+from caffe_port.layers.base import Shape
+from caffe_port.proto import caffe_pb2
+
+Say = Callable[[str, str], None]
+"""Where Caffe's log lines go: place in Caffe's source, message."""
+
+
+@dataclass(eq=False)
+class Value:
+    """One version of a blob. `shape` is what the shape rules say, and follows a reshape."""
+
+    name: str
+    version: int
+    shape: Shape
+
+    @property
+    def id(self) -> str:
+        return f"{self.name}@{self.version}" if self.version else self.name
+
+
+@dataclass(eq=False)
+class Node:
+    """A layer in its place. `propagate_down[i]`: does bottom i get a diff; `needs_backward`: does anything here."""
+
+    index: int
+    layer: Layer
+    bottoms: list[Value]
+    tops: list[Value]
+    loss_weights: list[float]
+    propagate_down: list[bool]
+    needs_backward: bool
+    automatic_tops: int = 0
+
+    @property
+    def param(self) -> Any:
+        return self.layer.param
+
+    @property
+    def name(self) -> str:
+        return self.layer.param.name
+
+    @property
+    def in_place(self) -> bool:
+        return any(b.name == t.name for b, t in zip(self.bottoms, self.tops, strict=False))
+
+
+@dataclass
+class Graph:
+    """The nodes in the file's order; `values` by id; `last` the last version of each blob, in order of appearance."""
+
+    nodes: list[Node] = field(default_factory=list)
+    values: dict[str, Value] = field(default_factory=dict)
+    last: dict[str, Value] = field(default_factory=dict)
+    outputs: list[str] = field(default_factory=list)
+    inputs: list[str] = field(default_factory=list)
+
+    def infer_shapes(self, inputs: dict[str, Shape]) -> None:
+        """Run the shape rules again, from new shapes of the net's inputs (layers that are not named keep theirs)."""
+        for node in self.nodes:
+            if node.layer.role == "input":
+                shapes = [tuple(inputs.get(t.name, t.shape)) for t in node.tops]
+            elif node.bottoms:
+                shapes = node.layer.top_shapes([b.shape for b in node.bottoms])
+            else:
+                continue
+            for top, shape in zip(node.tops, shapes, strict=True):
+                top.shape = tuple(shape)
+
+
+def layer_class(param: Any) -> type[Layer]:
+    """The class for the layer's type, or an UnsupportedError that names the nearest type that there is."""
+    cls = REGISTRY.get(param.type)
+    if cls is None:
+        near = difflib.get_close_matches(param.type, REGISTRY, n=3, cutoff=0.6)
+        hint = f"; did you mean {' or '.join(near)}?" if near else ""
+        raise UnsupportedError(f"layer '{param.name}': unknown layer type '{param.type}'{hint}")
+    return cls
+
+
+def build(param: Any, phase: int, say: Say | None = None) -> Graph:
+    """The graph of `param` (filtered and with splits): every layer made, set up, and its top shapes known."""
+    say = say or (lambda place, message: None)
+    graph = Graph()
+    wants: dict[str, bool] = {}  # blob -> does its producer want a diff for it (Caffe's blob_need_backward)
+    unread: dict[str, None] = {}
+    memory = 0
+    for index, source in enumerate(param.layer):
+        node = _append(graph, index, source, phase, wants, unread, say)
+        say("net.cpp:124", f"Setting up {node.name}")
+        for top, weight in zip(node.tops, node.loss_weights, strict=True):
+            say("net.cpp:131", f"Top shape: {' '.join(map(str, top.shape))}{' ' if top.shape else ''}({prod(top.shape)})")
+            if weight:
+                say("net.cpp:134", f"    with loss weight {weight:g}")
+            memory += 4 * prod(top.shape)
+        say("net.cpp:139", f"Memory required for data: {memory}")
+    _prune_backward(graph, say)
+    if param.force_backward:
+        _force_backward(graph)
+    graph.outputs = sorted(unread)
+    for name in graph.outputs:
+        say("net.cpp:244", f"This network produces output {name}")
+    say("net.cpp:257", "Network initialization done.")
+    return graph
+
+
+def _append(
+    graph: Graph, index: int, source: Any, phase: int, wants: dict[str, bool], unread: dict[str, None], say: Say
+) -> Node:
+    own = type(source)()
+    own.CopyFrom(source)
+    own.ClearField("blobs")
+    if not own.HasField("phase"):
+        own.phase = phase
+    cls = layer_class(own)
+    say("layer_factory.hpp:77", f"Creating layer {own.name}")
+    layer = cls(own, own.phase)
+    if own.propagate_down and len(own.propagate_down) != len(own.bottom):
+        raise layer.error(
+            f"propagate_down is given {len(own.propagate_down)} times for {len(own.bottom)} bottoms; give it once a bottom"
+        )
+    if layer.role == "data" and own.data_param.source:
+        say("db_lmdb.cpp:35", f"Opened lmdb {own.data_param.source}")
+    say("net.cpp:86", f"Creating Layer {own.name}")
+
+    bottoms = []
+    for name in own.bottom:
+        if name not in graph.last:
+            raise NetError(f"{layer.title}: unknown bottom blob '{name}': no layer before it makes it")
+        say("net.cpp:408", f"{own.name} <- {name}")
+        unread.pop(name, None)
+        bottoms.append(graph.last[name])
+    propagate = [wants[b.name] for b in bottoms]
+    needs = any(propagate)
+    if own.propagate_down:
+        propagate = list(own.propagate_down)
+
+    names, automatic = list(own.top), 0
+    least, most = cls.tops
+    while cls.auto_tops and len(names) < least:
+        names.append("(automatic)")
+        automatic += 1
+    _check_count(layer, "bottom", len(bottoms), *cls.bottoms)
+    _check_count(layer, "top", len(names), least, most)
+
+    tops = []
+    for i, name in enumerate(names):
+        automatic_top = i >= len(own.top)
+        if i < len(own.bottom) and name == own.bottom[i]:
+            say("net.cpp:369", f"{own.name} -> {name} (in-place)")
+            tops.append(Value(name, graph.last[name].version + 1, ()))
+        elif automatic_top:
+            taken = [n for n in graph.last if n.startswith("(automatic)")]
+            tops.append(Value("(automatic)" + f" {len(taken) + 1}" * bool(taken), 0, ()))
+        elif name in graph.last or name in [t.name for t in tops]:
+            maker = next((n.name for n in graph.nodes if name in [t.name for t in n.tops]), own.name)
+            raise NetError(
+                f"{layer.title}: top blob '{name}' is made by layer '{maker}' already; rename one of the two tops, or make the "
+                "layer in-place by giving it the same bottom"
+            )
+        else:
+            say("net.cpp:382", f"{own.name} -> {name}")
+            tops.append(Value(name, 0, ()))
+
+    layer.setup([b.shape for b in bottoms])
+    _freeze_statistics(layer)
+    shapes = layer.top_shapes([b.shape for b in bottoms])
+    if len(shapes) != len(tops):
+        raise layer.error(f"its shape rule gives {len(shapes)} tops, the definition names {len(tops)}")
+    if layer.role == "data" and own.HasField("data_param"):
+        say("data_layer.cpp:45", f"output data size: {','.join(map(str, shapes[0]))}")
+    for _ in range(layer.layers_inside):
+        say("layer_factory.hpp:77", f"Creating layer {own.name}")
+    for top, shape in zip(tops, shapes, strict=True):
+        top.shape = tuple(int(d) for d in shape)
+
+    needs = needs or any(_spec(layer, i).lr_mult != 0 for i in range(len(layer.present_blobs)))
+    node = Node(index, layer, bottoms, tops, _loss_weights(layer, len(tops)), propagate, needs, automatic)
+    graph.nodes.append(node)
+    for i, top in enumerate(tops):
+        graph.values[top.id] = top
+        graph.last[top.name] = top
+        wants[top.name] = needs
+        if i < len(own.top):
+            unread[top.name] = None
+            if layer.role == "input":
+                graph.inputs.append(top.name)
+    return node
+
+
+def _check_count(layer: Layer, kind: str, count: int, least: int, most: int | None) -> None:
+    if count < least or (most is not None and count > most):
+        wanted = f"{least}" if least == most else f"at least {least}" if most is None else f"{least} to {most}"
+        raise layer.error(f"takes {wanted} {kind} blob(s), the definition gives {count}")
+
+
+def _loss_weights(layer: Layer, tops: int) -> list[float]:
+    """One weight a top. A loss layer whose weights are not given weighs 1 on its first top."""
+    param = layer.param
+    if not param.loss_weight:
+        if layer.role != "loss" or not tops:
+            return [0.0] * tops
+        param.loss_weight.append(1)
+        return [1.0] + [0.0] * (tops - 1)
+    given = list(param.loss_weight)
+    # Caffe demands a weight for each top; a single weight with an extra (probability) top can only mean the loss.
+    if len(given) == 1 and layer.role == "loss":
+        return given + [0.0] * (tops - 1)
+    if len(given) != tops:
+        raise layer.error(f"loss_weight is given {len(given)} times for {tops} tops; give it once a top, or not at all")
+    return given
+
+
+def _spec(layer: Layer, i: int) -> Any:
+    """The ParamSpec of blob i, or one of defaults."""
+    given = layer.param.param
+    return given[i] if i < len(given) else caffe_pb2.ParamSpec()
+
+
+def _freeze_statistics(layer: Layer) -> None:
+    """BatchNorm's statistics are blobs that no solver may move: Caffe writes lr_mult 0 into its own copy of the layer."""
+    specs, blobs = layer.param.param, layer.present_blobs
+    if len(specs) > len(blobs):
+        raise layer.error(f"{len(specs)} param entries for a layer of {len(blobs)} blobs; remove the extra ones")
+    if not layer.frozen_blobs:
+        return
+    for spec in specs:
+        if spec.lr_mult != 0:
+            raise layer.error("its statistics cannot be learned: lr_mult must be 0 (or not given) in every param entry")
+    while len(specs) < len(blobs):
+        specs.add().lr_mult = 0
+
+
+def _prune_backward(graph: Graph, say: Say) -> None:
+    """Nothing needs a backward pass that no loss stands on, or that hands its diff to nobody."""
+    under_loss: set[str] = set()
+    skip: set[str] = set()
+    for node in reversed(graph.nodes):
+        contributes = any(w or t.name in under_loss for t, w in zip(node.tops, node.loss_weights, strict=True))
+        skipped = all(t.name in skip for t in node.tops)
+        if node.needs_backward and skipped:
+            node.needs_backward = False
+            node.propagate_down = [False] * len(node.bottoms)
+        if not contributes:
+            node.needs_backward = False
+        say("net.cpp:200" if node.needs_backward else "net.cpp:202",
+            f"{node.name} {'needs' if node.needs_backward else 'does not need'} backward computation.")
+        for i, bottom in enumerate(node.bottoms):
+            if contributes:
+                under_loss.add(bottom.name)
+            else:
+                node.propagate_down[i] = False
+            if not node.propagate_down[i]:
+                skip.add(bottom.name)
+
+
+def _force_backward(graph: Graph) -> None:
+    for node in graph.nodes:
+        node.needs_backward = True
+        allowed = node.layer.differentiable_bottoms
+        node.propagate_down = [p or allowed is None or i in allowed for i, p in enumerate(node.propagate_down)]
+
+
+def specs(graph: Graph) -> Iterator[tuple[Node, int, str, Any]]:
+    """Every blob of every layer in Caffe's order: node, index, blob name, ParamSpec."""
+    for node in graph.nodes:
+        for i, blob in enumerate(node.layer.present_blobs):
+            yield node, i, blob, _spec(node.layer, i)
+

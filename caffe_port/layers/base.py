@@ -1,0 +1,176 @@
+"""What every layer is: an `nn.Module` with Caffe's blobs, a shape rule, mathematics, and an ONNX form.
+
+A layer lives in one file, in one class named by its Caffe type. Its life is Caffe's own:
+
+    layer = Layer(param, phase)        read nothing, allocate nothing
+    layer.setup(bottom_shapes)         once: check the options, make the blobs (`LayerSetUp`)
+    layer.top_shapes(bottom_shapes)    as often as shapes change: the shape rule (`Reshape`), pure
+    layer.forward(*bottoms)            tensors in, tensors out; autograd gives `Backward`
+
+Source: include/caffe/layer.hpp of BVLC Caffe 1.0.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol
+
+import torch
+from torch import Tensor, nn
+
+from caffe_port.errors import LayerError, ShapeError, UnsupportedError
+from caffe_port.filler import fill
+from caffe_port.proto import caffe_pb2
+
+if TYPE_CHECKING:
+    import numpy as np
+
+Shape = tuple[int, ...]
+TRAIN, TEST = caffe_pb2.TRAIN, caffe_pb2.TEST
+
+
+class OnnxGraph(Protocol):
+    """What a layer may ask of the ONNX graph being written (the writer is converters/onnx_model.py)."""
+
+    def node(self, op: str, inputs: Sequence[str], outputs: Sequence[str] | int = 1, **attributes: Any) -> Any:
+        """Add a node. `outputs`: names, or how many new names to make. Returns the one name, or a list of several."""
+
+    def const(self, array: np.ndarray, hint: str = "const") -> str:
+        """Add a constant (an initializer); its name."""
+
+    def blob(self, layer: Layer, name: str) -> str:
+        """The initializer of the layer's blob `name`, called `<layer>.<name>`."""
+
+    def shape(self, value: str) -> Shape:
+        """The shape that our shape rules gave a bottom (its batch size may be made dynamic: never write it down)."""
+
+    def fresh(self, hint: str) -> str:
+        """A value name that nobody has yet."""
+
+
+class Layer(nn.Module):
+    """Base of all layers. Class attributes are declarations that the graph, the writers and the tables read."""
+
+    blob_names: ClassVar[tuple[str, ...]] = ()
+    """Names of the learnable blobs in Caffe's order. A blob that an option leaves out is simply not made."""
+    bottoms: ClassVar[tuple[int, int | None]] = (1, 1)
+    """Least and most bottoms; None: any number."""
+    tops: ClassVar[tuple[int, int | None]] = (1, 1)
+    """Least and most tops."""
+    role: ClassVar[str] = "compute"
+    """"compute"; or "data", "loss", "metric", which a converted net drops; or "input"."""
+    origin: ClassVar[str] = "BVLC"
+    """The Caffe that the layer comes from: "BVLC", or the fork or paper."""
+    differentiable_bottoms: ClassVar[tuple[int, ...] | None] = None
+    """Bottoms that may receive a gradient (labels may not); None: all."""
+    auto_tops: ClassVar[bool] = False
+    """Whether Caffe makes up the top that the definition leaves out (loss layers)."""
+    frozen_blobs: ClassVar[bool] = False
+    """Whether the blobs are statistics that no solver may move (BatchNorm)."""
+    layers_inside: ClassVar[int] = 0
+    """How many layers Caffe's own implementation makes inside this one; only its log shows them."""
+
+    def __init__(self, param: Any, phase: int = TEST) -> None:
+        super().__init__()
+        self.param = param
+        self.phase = phase
+        self.shared: dict[str, tuple[Layer, str, Shape]] = {}
+
+    # -- to be written by each layer ---------------------------------------------------------------------------------
+
+    def setup(self, bottom_shapes: list[Shape]) -> None:
+        """Check the options and make the blobs with `add_blob`. Called once."""
+
+    def top_shapes(self, bottom_shapes: list[Shape]) -> list[Shape]:
+        """The shape rule. Pure; raises ShapeError where shapes do not fit. Default: like the first bottom."""
+        return [bottom_shapes[0]]
+
+    def forward(self, *bottoms: Tensor) -> Tensor | tuple[Tensor, ...]:
+        raise NotImplementedError(type(self).__name__)
+
+    def onnx(self, graph: OnnxGraph, bottoms: list[str], tops: list[str]) -> None:
+        """Write the layer into `graph`, TEST phase. Layers without an ONNX form raise `self.unsupported(reason)`."""
+        raise self.unsupported("it has no ONNX form")
+
+    def macs(self, bottom_shapes: list[Shape], top_shapes: list[Shape]) -> int:
+        """Multiply-adds of one forward pass; 0 for what is not counted (everything but products with blobs)."""
+        return 0
+
+    # -- what layers use ---------------------------------------------------------------------------------------------
+
+    @property
+    def name(self) -> str:
+        return self.param.name
+
+    @property
+    def title(self) -> str:
+        return f"layer '{self.param.name}' ({self.param.type or type(self).__name__})"
+
+    def error(self, message: str) -> LayerError:
+        return LayerError(f"{self.title}: {message}")
+
+    def shape_error(self, message: str) -> ShapeError:
+        return ShapeError(f"{self.title}: {message}")
+
+    def unsupported(self, message: str) -> UnsupportedError:
+        return UnsupportedError(f"{self.title}: {message}")
+
+    def axis(self, axis: int, rank: int) -> int:
+        """Caffe's CanonicalAxisIndex: negative axes count from the end."""
+        if not -rank <= axis < rank:
+            raise self.shape_error(f"axis {axis} is out of range for a bottom of {rank} axes")
+        return axis % rank if rank else 0
+
+    def add_blob(self, name: str, shape: Sequence[int], filler: Any = None, learned: bool = True) -> None:
+        """Make the blob `name` (in `blob_names`) and fill it; `filler` None: zeros.
+
+        `learned=False` makes a buffer: no gradient ever reaches it (BatchNorm's statistics).
+        """
+        value = torch.zeros(tuple(shape), dtype=torch.get_default_dtype())
+        if filler is not None:
+            fill(value, filler, where=f"{self.title}: blob '{name}'")
+        if learned:
+            self.register_parameter(name, nn.Parameter(value))
+        else:
+            self.register_buffer(name, value)
+
+    @property
+    def present_blobs(self) -> list[str]:
+        """Names of the blobs that this layer has, in Caffe's order."""
+        return [n for n in self.blob_names if n in self.shared or getattr(self, n, None) is not None]
+
+    @property
+    def blobs(self) -> list[Tensor]:
+        """The layer's blobs in Caffe's order, shared ones as their owner's memory."""
+        return [getattr(self, n) for n in self.present_blobs]
+
+    def share(self, name: str, owner: Layer, owner_name: str) -> None:
+        """From now on blob `name` is the owner's blob, seen in this layer's own shape."""
+        shape = tuple(getattr(self, name).shape)
+        delattr(self, name)
+        # Not through nn.Module.__setattr__: the owner must not become a submodule of this layer.
+        self.shared[name] = (owner, owner_name, shape)
+
+    def __getattr__(self, name: str) -> Any:
+        shared = self.__dict__.get("shared")
+        if shared and name in shared:
+            owner, owner_name, shape = shared[name]
+            value = getattr(owner, owner_name)
+            return value if tuple(value.shape) == shape else value.view(shape)
+        return super().__getattr__(name)
+
+
+REGISTRY: dict[str, type[Layer]] = {}
+
+
+def register(*names: str) -> Callable[[type[Layer]], type[Layer]]:
+    """Class decorator: the layer answers to its class name, or to `names` instead when some are given."""
+
+    def add(cls: type[Layer]) -> type[Layer]:
+        for name in names or (cls.__name__,):
+            if name in REGISTRY and REGISTRY[name] is not cls:
+                raise ValueError(f"layer type {name} is registered twice: {REGISTRY[name]} and {cls}")
+            REGISTRY[name] = cls
+        return cls
+
+    return add

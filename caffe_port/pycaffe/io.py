@@ -1,0 +1,146 @@
+"""`caffe.io`: blobs, datums and images to arrays and back, and the Transformer that prepares an image for a net.
+
+Source of the names: python/caffe/io.py of BVLC Caffe 1.0.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from caffe_port.proto import caffe_pb2
+
+
+def blobproto_to_array(blob: Any, return_diff: bool = False) -> np.ndarray:
+    values = np.array(blob.diff if return_diff else blob.data, dtype=np.float32)
+    if blob.HasField("num") or blob.HasField("channels") or blob.HasField("height") or blob.HasField("width"):
+        return values.reshape(blob.num, blob.channels, blob.height, blob.width)
+    return values.reshape(tuple(blob.shape.dim))
+
+
+def array_to_blobproto(array: np.ndarray, diff: np.ndarray | None = None) -> Any:
+    blob = caffe_pb2.BlobProto()
+    blob.shape.dim.extend(array.shape)
+    blob.data.extend(np.asarray(array, dtype=np.float32).ravel())
+    if diff is not None:
+        blob.diff.extend(np.asarray(diff, dtype=np.float32).ravel())
+    return blob
+
+
+def array_to_datum(array: np.ndarray, label: int | None = None) -> Any:
+    """C x H x W into a Datum: bytes for uint8, float_data for anything else."""
+    if array.ndim != 3:
+        raise ValueError(f"a Datum holds 3 axes (channels, height, width), not an array of shape {array.shape}")
+    datum = caffe_pb2.Datum()
+    datum.channels, datum.height, datum.width = array.shape
+    if array.dtype == np.uint8:
+        datum.data = array.tobytes()
+    else:
+        datum.float_data.extend(array.astype(float).flat)
+    if label is not None:
+        datum.label = label
+    return datum
+
+
+def datum_to_array(datum: Any) -> np.ndarray:
+    shape = (datum.channels, datum.height, datum.width)
+    if datum.data:
+        return np.frombuffer(datum.data, dtype=np.uint8).reshape(shape)
+    return np.array(datum.float_data, dtype=float).reshape(shape)
+
+
+def load_image(filename: str, color: bool = True) -> np.ndarray:
+    """H x W x 3 (or 1) in [0, 1], RGB, float32."""
+    from PIL import Image
+
+    with Image.open(filename) as image:
+        values = np.asarray(image.convert("RGB" if color else "L"), dtype=np.float32) / 255
+    return values if color else values[:, :, np.newaxis]
+
+
+def resize_image(image: np.ndarray, new_dims: tuple[int, int], interp_order: int = 1) -> np.ndarray:
+    """H x W x K to `new_dims` (height, width), by splines of `interp_order` (1: bilinear)."""
+    from scipy.ndimage import zoom
+
+    scale = (new_dims[0] / image.shape[0], new_dims[1] / image.shape[1], 1)
+    return zoom(image, scale, order=interp_order, mode="nearest", grid_mode=True).astype(np.float32)
+
+
+class Transformer:
+    """Image (H x W x K) to a net's input (K x H x W): resize, transpose, channel swap, raw scale, mean, input scale."""
+
+    def __init__(self, inputs: dict[str, tuple[int, ...]]) -> None:
+        self.inputs = inputs
+        self.transpose: dict[str, tuple[int, ...]] = {}
+        self.channel_swap: dict[str, tuple[int, ...]] = {}
+        self.raw_scale: dict[str, float] = {}
+        self.mean: dict[str, np.ndarray] = {}
+        self.input_scale: dict[str, float] = {}
+
+    def _check(self, name: str) -> None:
+        if name not in self.inputs:
+            raise ValueError(f"{name} is not one of the net's inputs: {list(self.inputs)}")
+
+    def preprocess(self, name: str, data: np.ndarray) -> np.ndarray:
+        self._check(name)
+        out = np.asarray(data, dtype=np.float32)
+        dims = self.inputs[name][2:]
+        if out.shape[:2] != tuple(dims):
+            out = resize_image(out, tuple(dims))  # type: ignore[arg-type]
+        if name in self.transpose:
+            out = out.transpose(self.transpose[name])
+        if name in self.channel_swap:
+            out = out[list(self.channel_swap[name]), :, :]
+        if name in self.raw_scale:
+            out = out * np.float32(self.raw_scale[name])
+        if name in self.mean:
+            out = out - self.mean[name]
+        if name in self.input_scale:
+            out = out * np.float32(self.input_scale[name])
+        return out
+
+    def deprocess(self, name: str, data: np.ndarray) -> np.ndarray:
+        self._check(name)
+        out = np.array(data, dtype=np.float32).squeeze()
+        if name in self.input_scale:
+            out = out / np.float32(self.input_scale[name])
+        if name in self.mean:
+            out = out + self.mean[name]
+        if name in self.raw_scale:
+            out = out / np.float32(self.raw_scale[name])
+        if name in self.channel_swap:
+            out = out[np.argsort(self.channel_swap[name]), :, :]
+        if name in self.transpose:
+            out = out.transpose(np.argsort(self.transpose[name]))
+        return out
+
+    def set_transpose(self, name: str, order: tuple[int, ...]) -> None:
+        self._check(name)
+        self.transpose[name] = order
+
+    def set_channel_swap(self, name: str, order: tuple[int, ...]) -> None:
+        self._check(name)
+        if len(order) != self.inputs[name][1]:
+            raise ValueError("the channel swap needs as many entries as the input has channels")
+        self.channel_swap[name] = order
+
+    def set_raw_scale(self, name: str, scale: float) -> None:
+        self._check(name)
+        self.raw_scale[name] = scale
+
+    def set_mean(self, name: str, mean: np.ndarray) -> None:
+        """K values, or an array of the input's own size."""
+        self._check(name)
+        mean = np.asarray(mean, dtype=np.float32)
+        if mean.ndim == 1:
+            if mean.shape[0] != self.inputs[name][1]:
+                raise ValueError("the mean needs as many values as the input has channels")
+            mean = mean[:, np.newaxis, np.newaxis]
+        elif mean.shape != tuple(self.inputs[name][1:]):
+            raise ValueError(f"the mean has shape {mean.shape}, the input {self.inputs[name][1:]}")
+        self.mean[name] = mean
+
+    def set_input_scale(self, name: str, scale: float) -> None:
+        self._check(name)
+        self.input_scale[name] = scale
