@@ -89,7 +89,8 @@ def layer_class(param: Any) -> type[Layer]:
     """The class for the layer's type, or an UnsupportedError that names the nearest type that there is."""
     cls = REGISTRY.get(param.type)
     if cls is None:
-        near = difflib.get_close_matches(param.type, REGISTRY, n=3, cutoff=0.6)
+        known = {name.lower(): name for name in REGISTRY}
+        near = [known[n] for n in difflib.get_close_matches(param.type.lower(), known, n=3, cutoff=0.7)]
         hint = f"; did you mean {' or '.join(near)}?" if near else ""
         raise UnsupportedError(f"layer '{param.name}': unknown layer type '{param.type}'{hint}")
     return cls

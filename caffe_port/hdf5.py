@@ -113,7 +113,8 @@ def write_solverstate(
 ) -> None:
     with _create(path) as file:
         file["iter"] = np.array([iter], np.int32)
-        file["learned_net"] = np.bytes_(learned_net)
+        name = learned_net.encode()
+        file["learned_net"] = np.array(name, dtype=f"S{len(name) + 1}")  # Caffe reads it as a C string: with its NUL
         file["current_step"] = np.array([current_step], np.int32)
         group = file.create_group("history")
         for i, blob in enumerate(history):

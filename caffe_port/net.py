@@ -16,6 +16,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from caffe_port import fuse
 from caffe_port import graph as graphs
 from caffe_port import log as logs
 from caffe_port.blob import Blob
@@ -161,6 +162,14 @@ class Net(nn.Module):
     def parameter_count(self) -> int:
         return sum(learnable.tensor.numel() for learnable in self.learnable)
 
+    @cached_property
+    def single_steps(self) -> list[fuse.Step]:
+        return fuse.single_steps(self.graph.nodes)
+
+    @cached_property
+    def fused_steps(self) -> list[fuse.Step]:
+        return fuse.fused_steps(self.graph.nodes)
+
     # -- running it --------------------------------------------------------------------------------------------------
 
     def forward(self, **inputs: Tensor) -> dict[str, Tensor]:
@@ -181,26 +190,27 @@ class Net(nn.Module):
         env: dict[str, Tensor] = {}
         values: dict[str, Tensor] = {}
         loss: Tensor | None = None
-        recording = torch.is_grad_enabled()
-        for node in self.graph.nodes:
+        prune = prune and torch.is_grad_enabled()
+        for step in self.single_steps if keep else self.fused_steps:
+            node = step.first
             if node.layer.role == "input":
                 tops: Any = tuple(self._input(t, inputs, device) for t in node.tops)
             else:
                 bottoms = [env.pop(b.name) for b in node.bottoms]
-                if prune and recording:
+                if prune:
                     bottoms = [
                         b.detach() if b.requires_grad and not wanted else b
                         for b, wanted in zip(bottoms, node.propagate_down, strict=True)
                     ]
                     with torch.set_grad_enabled(node.needs_backward):
-                        tops = node.layer(*bottoms)
+                        tops = step.run(*bottoms)
                 else:
-                    tops = node.layer(*bottoms)
+                    tops = step.run(*bottoms)
                 if isinstance(tops, Tensor):
                     tops = (tops,)
                 if node.layer.role == "data":
                     tops = tuple(t.to(device, non_blocking=True) for t in tops)
-            for value, top, weight in zip(node.tops, tops, node.loss_weights, strict=True):
+            for value, top, weight in zip(step.last.tops, tops, step.last.loss_weights, strict=True):
                 env[value.name] = top
                 if keep is True or (keep and value.id in keep):  # type: ignore[operator]
                     values[value.id] = top
@@ -304,9 +314,9 @@ class Net(nn.Module):
 
     def _load_embedded(self, param: Any) -> None:
         """Blobs that the definition itself carries take the place of the fillers'."""
-        embedded = [layer for layer in param.layer if layer.blobs]
+        embedded = [layer for layer in read_layers(param) if layer.blobs]
         if embedded:
-            copy_into(self.graph, read_layers(param), "the definition")
+            copy_into(self.graph, embedded, "the definition")
 
 
 def _state(param: Any, phase: int, level: int, stages: Sequence[str]) -> Any:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
 LEVELS = [
-    {"errors", "log", "atomic", "mangle"}, {"proto"}, {"filler", "blob"}, {"data"}, {"layers"}, {"graph"}, {"hdf5"},
+    {"errors", "log", "atomic", "mangle"}, {"proto"}, {"filler", "blob"}, {"data"}, {"layers"}, {"graph"}, {"fuse", "hdf5"},
     {"weights"}, {"net"}, {"islands"}, {"solver"}, {"pycaffe", "par"}, {"cli", "__main__"},
 ]
 LEVEL = {name: i for i, names in enumerate(LEVELS) for name in names}

@@ -1,0 +1,84 @@
+"""What the functional driver runs: the graph's nodes as steps, some of them joined where joining changes no more than rounding.
+
+    BatchNorm then Scale            one normalisation with slope and bias: one pass over the data instead of three
+    an in-place ReLU                overwrites its bottom, where nothing needs that bottom's value any more
+
+A joined value has no tensor of its own; asked to keep values, the driver runs the nodes one by one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from caffe_port.graph import Node
+from caffe_port.layers.batch_norm import BatchNorm
+from caffe_port.layers.relu import ReLU
+from caffe_port.layers.scale import Scale
+
+
+@dataclass
+class Step:
+    """One or more nodes run as one: reads the first's bottoms, makes the last's tops."""
+
+    first: Node
+    last: Node
+    run: Callable[..., Any]
+
+
+def single_steps(nodes: Sequence[Node]) -> list[Step]:
+    return [Step(node, node, node.layer) for node in nodes]
+
+
+def fused_steps(nodes: Sequence[Node]) -> list[Step]:
+    """The nodes in order, joined where they can be."""
+    steps: list[Step] = []
+    for node in nodes:
+        before = steps[-1] if steps else None
+        if before is not None and feeds(before.last, node):
+            if is_normalise_then_scale(before, node):
+                steps[-1] = Step(before.first, node, _normalise_and_scale(before.last.layer, node.layer))
+                continue
+            if is_free_relu(before.last, node):
+                steps[-1] = Step(before.first, node, _then_relu(before.run))
+                continue
+        steps.append(Step(node, node, node.layer))
+    return steps
+
+
+def feeds(before: Node, node: Node) -> bool:
+    """Whether `node` reads the one top of the node before it, and nothing about gradients or losses comes between."""
+    plain = not node.param.propagate_down and not any(before.loss_weights)
+    return plain and len(before.tops) == 1 and node.bottoms == before.tops and node.needs_backward == before.needs_backward
+
+
+def is_normalise_then_scale(before: Step, node: Node) -> bool:
+    if before.first is not before.last or not isinstance(before.last.layer, BatchNorm) or not isinstance(node.layer, Scale):
+        return False
+    return node.layer.scale.dim() == 1 and node.param.scale_param.axis == 1 and len(node.bottoms[0].shape) > 1
+
+
+def is_free_relu(before: Node, node: Node) -> bool:
+    return isinstance(node.layer, ReLU) and node.in_place and node.param.relu_param.negative_slope == 0 and (
+        before.layer.top_is_free
+    )
+
+
+def _normalise_and_scale(norm: Any, scale: Any) -> Callable[[Tensor], Tensor]:
+    bias = scale.param.scale_param.bias_term
+
+    def normalise_and_scale(bottom: Tensor) -> Tensor:
+        return norm.normalise(bottom, scale.scale, scale.bias if bias else None)
+
+    return normalise_and_scale
+
+
+def _then_relu(run: Callable[..., Tensor]) -> Callable[..., Tensor]:
+    def then_relu(*bottoms: Tensor) -> Tensor:
+        return torch.relu_(run(*bottoms))
+
+    return then_relu

@@ -1,0 +1,92 @@
+"""Kernel, stride, pad and dilation of a ConvolutionParameter, by Caffe's rules. Used by Convolution, Deconvolution, Im2col.
+
+Source: src/caffe/layers/base_conv_layer.cpp:11-107 and im2col_layer.cpp:8-104, which say the same.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from torch import Tensor
+
+from caffe_port.layers.base import Layer, Shape
+
+
+@dataclass(frozen=True)
+class Geometry:
+    """The channel axis, and one number per spatial axis (the axes after it)."""
+
+    axis: int
+    kernel: tuple[int, ...]
+    stride: tuple[int, ...]
+    pad: tuple[int, ...]
+    dilation: tuple[int, ...]
+
+    @property
+    def extent(self) -> tuple[int, ...]:
+        """What a kernel covers, its holes included."""
+        return tuple(d * (k - 1) + 1 for k, d in zip(self.kernel, self.dilation, strict=True))
+
+    def out_sizes(self, sizes: Shape) -> tuple[int, ...]:
+        """Convolution: (size + 2 pad - extent) / stride, rounded down, plus 1."""
+        axes = zip(sizes, self.extent, self.stride, self.pad, strict=True)
+        return tuple((n + 2 * p - e) // s + 1 for n, e, s, p in axes)
+
+    def up_sizes(self, sizes: Shape) -> tuple[int, ...]:
+        """Deconvolution: stride * (size - 1) + extent - 2 pad."""
+        axes = zip(sizes, self.extent, self.stride, self.pad, strict=True)
+        return tuple(s * (n - 1) + e - 2 * p for n, e, s, p in axes)
+
+    @property
+    def onnx(self) -> dict[str, tuple[int, ...]]:
+        """The attributes of ONNX's Conv and ConvTranspose; no spatial axis is one of size 1."""
+        kernel = self.kernel or (1,)
+        ones = (1,) * len(kernel)
+        pads = (self.pad or (0,)) * 2
+        return {"kernel_shape": kernel, "strides": self.stride or ones, "pads": pads, "dilations": self.dilation or ones}
+
+
+def geometry(layer: Layer, shape: Shape) -> Geometry:
+    """The geometry that `layer`'s convolution_param asks for over a bottom of `shape`; raises as Caffe's checks do."""
+    p = layer.param.convolution_param
+    axis = layer.axis(p.axis, len(shape))
+    spatial = len(shape) - axis - 1
+    found = {
+        "kernel_size": per_axis(layer, p, "kernel", spatial, None),
+        "stride": per_axis(layer, p, "stride", spatial, 1),
+        "pad": per_axis(layer, p, "pad", spatial, 0),
+        "dilation": per_axis(layer, p, "dilation", spatial, 1),
+    }
+    for name in ("kernel_size", "stride", "dilation"):
+        if min(found[name], default=1) < 1:
+            raise layer.error(f"{name} must be positive in every direction, not {found[name]}")
+    return Geometry(axis, found["kernel_size"], found["stride"], found["pad"], found["dilation"])
+
+
+def per_axis(layer: Layer, p: Any, name: str, spatial: int, default: int | None) -> tuple[int, ...]:
+    """One value per spatial axis: from name_h and name_w, or given once or once per axis, or the default."""
+    repeated = "kernel_size" if name == "kernel" else name
+    given = list(getattr(p, repeated))
+    if name != "dilation" and (p.HasField(f"{name}_h") or p.HasField(f"{name}_w")):
+        if spatial != 2:
+            raise layer.error(f"{name}_h and {name}_w are for bottoms with 2 spatial axes, not {spatial}; use {repeated}")
+        if given:
+            raise layer.error(f"give {repeated}, or {name}_h and {name}_w, not both")
+        return getattr(p, f"{name}_h"), getattr(p, f"{name}_w")
+    if not given and default is not None:
+        return (default,) * spatial
+    if len(given) not in (1, spatial):
+        raise layer.error(f"{repeated} is given {len(given)} times; give it once, or once for each of {spatial} spatial axes")
+    return tuple(given * spatial if len(given) == 1 else given)
+
+
+def as_batch(x: Tensor, axis: int, spatial: int) -> Tensor:
+    """(leading axes..., C, spatial...) as (N, C, spatial...), with at least one spatial axis, as torch wants it."""
+    x = x.flatten(0, axis - 1) if axis > 1 else x.unsqueeze(0) if axis == 0 else x
+    return x if spatial else x.unsqueeze(-1)
+
+
+def check_sizes(layer: Layer, shape: Shape, sizes: tuple[int, ...]) -> None:
+    if min(sizes, default=1) < 1:
+        raise layer.shape_error(f"a bottom of {shape} is too small for this kernel and pad: the top would be {sizes}")

@@ -1,0 +1,92 @@
+"""Eltwise: product, weighted sum or maximum of blobs, element by element."""
+
+from __future__ import annotations
+
+from functools import reduce
+from operator import mul
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from caffe_port.layers.base import Layer, OnnxGraph, Shape, register
+from caffe_port.proto import caffe_pb2
+
+PROD, SUM, MAX = caffe_pb2.EltwiseParameter.PROD, caffe_pb2.EltwiseParameter.SUM, caffe_pb2.EltwiseParameter.MAX
+
+
+@register()
+class Eltwise(Layer):
+    """y = prod_i x_i, sum_i coeff_i x_i (the default; coefficients default to 1) or max_i x_i.
+
+    Bottoms: two or more of one shape, which is the top's; nothing is broadcast. `coeff` belongs to SUM: PROD refuses it, MAX
+    ignores it, and it is given once a bottom or not at all.
+
+    Gradient of PROD: the product of the others; with `stable_prod_grad: false` y / x_i, which is NaN or inf where x_i is 0,
+    as in Caffe. Gradient of MAX: to one bottom alone; the second wins a tie with the first, after that the earlier wins.
+    A NaN in the first bottom of MAX gives way to the second, in a later one to those before it.
+
+    Source: eltwise_layer.cpp of BVLC Caffe 1.0. `torch.maximum` shares the gradient of a tie, and keeps every NaN.
+    """
+
+    bottoms = (2, None)
+
+    def setup(self, bottom_shapes: list[Shape]) -> None:
+        p = self.param.eltwise_param
+        if p.coeff and len(p.coeff) != len(bottom_shapes):
+            raise self.error(f"{len(p.coeff)} coefficients for {len(bottom_shapes)} bottoms; give one a bottom, or none")
+        if p.coeff and p.operation == PROD:
+            raise self.error("coefficients are for operation SUM, not for PROD")
+        self.top_is_free = p.operation == SUM
+
+    def top_shapes(self, bottom_shapes: list[Shape]) -> list[Shape]:
+        for i, shape in enumerate(bottom_shapes):
+            if shape != bottom_shapes[0]:
+                raise self.shape_error(
+                    f"bottom '{self.param.bottom[i]}' is {shape}, but '{self.param.bottom[0]}' is {bottom_shapes[0]}; "
+                    "all must have one shape"
+                )
+        return [bottom_shapes[0]]
+
+    def forward(self, *bottoms: Tensor) -> Tensor:
+        p = self.param.eltwise_param
+        if p.operation == SUM:
+            scaled = [x if c == 1 else c * x for c, x in zip(p.coeff or [1] * len(bottoms), bottoms, strict=True)]
+            return reduce(torch.add, scaled)
+        if p.operation == PROD:
+            return reduce(mul, bottoms) if p.stable_prod_grad else _UnstableProduct.apply(*bottoms)
+        largest = torch.where(bottoms[0] > bottoms[1], bottoms[0], bottoms[1])
+        for x in bottoms[2:]:
+            largest = torch.where(x > largest, x, largest)
+        return largest
+
+    def onnx(self, graph: OnnxGraph, bottoms: list[str], tops: list[str]) -> None:
+        p = self.param.eltwise_param
+        if p.operation == PROD:
+            product = reduce(lambda a, b: graph.node("Mul", [a, b]), bottoms[:-1])
+            graph.node("Mul", [product, bottoms[-1]], tops)
+            return
+        if p.operation == MAX:
+            graph.node("Max", bottoms, tops)
+            return
+        scaled = [
+            x if c == 1 else graph.node("Mul", [x, graph.const(np.array(c, np.float32), "coeff")])
+            for c, x in zip(p.coeff or [1] * len(bottoms), bottoms, strict=True)
+        ]
+        graph.node("Sum", scaled, tops)
+
+
+class _UnstableProduct(torch.autograd.Function):
+    """The product, with the gradient that divides the product by the factor."""
+
+    @staticmethod
+    def forward(ctx: Any, *factors: Tensor) -> Tensor:
+        product = reduce(mul, factors)
+        ctx.save_for_backward(product, *factors)
+        return product
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, ...]:
+        product, *factors = ctx.saved_tensors
+        return tuple(product / x * grad for x in factors)

@@ -1,0 +1,155 @@
+"""Windows over planes: Caffe's size rule, and maxima, sums and means over windows. Used by Pooling, SPP and LRN.
+
+A window of size `kernel` stands at every `stride`-th pixel, the first one `pad` pixels before the image. Caffe's rule for
+how many windows there are is neither that of torch nor that of ONNX with `ceil_mode`, so both get explicit pads here
+wherever their own rule would give other windows. Source: src/caffe/layers/pooling_layer.cpp:79-240.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+LOWEST = float(torch.finfo(torch.float32).min)
+"""Where Caffe's search for a maximum starts (-FLT_MAX): what a window without any pixel gives."""
+
+
+def out_len(size: int, kernel: int, stride: int, pad: int, ceil: bool = True, clip: bool | None = None) -> int:
+    """How many windows Caffe puts along an axis of `size` pixels.
+
+    (size + 2 pad - kernel) / stride, rounded up (or down, with ceil=False), plus 1. With padding, a last window that
+    would start past the image and its left pad is dropped: `clip`, which a pad on *either* axis switches on for both.
+    Without padding such a window stays, and sees no pixel at all (kernel 1, stride 2, size 6).
+    """
+    span = size + 2 * pad - kernel
+    count = (-(-span // stride) if ceil else span // stride) + 1
+    if (pad > 0 if clip is None else clip) and (count - 1) * stride >= size + pad:
+        count -= 1
+    return count
+
+
+def torch_len(size: int, kernel: int, stride: int, pad: int, ceil: bool) -> int:
+    """How many windows torch puts there by itself."""
+    span = size + 2 * pad - kernel + (stride - 1 if ceil else 0)
+    count = span // stride + 1
+    return count - 1 if ceil and (count - 1) * stride >= size + pad else count
+
+
+@dataclass(frozen=True)
+class Window:
+    """Kernel, stride and pad, each (height, width), and the rounding of the window count."""
+
+    kernel: tuple[int, int]
+    stride: tuple[int, int]
+    pad: tuple[int, int] = (0, 0)
+    ceil: bool = True
+
+    def counts(self, size: tuple[int, int]) -> tuple[int, int]:
+        """Windows along height and width of a plane of `size`; not positive where the plane is too small for any."""
+        clip = any(self.pad)
+        h, w = (
+            out_len(n, k, s, p, self.ceil, clip)
+            for n, k, s, p in zip(size, self.kernel, self.stride, self.pad, strict=True)
+        )
+        return h, w
+
+    def torch_ceil_mode(self, size: tuple[int, int]) -> bool | None:
+        """The `ceil_mode` with which torch's own padding gives exactly Caffe's windows; None if neither does."""
+        if any(2 * p > k for p, k in zip(self.pad, self.kernel, strict=True)):
+            return None
+        for ceil in (False, True):
+            axes = zip(size, self.kernel, self.stride, self.pad, strict=True)
+            if tuple(torch_len(n, k, s, p, ceil) for n, k, s, p in axes) == self.counts(size):
+                return ceil
+        return None
+
+    def pads_after(self, size: tuple[int, int]) -> tuple[int, int]:
+        """What must be added below and to the right for the last window to be whole; 0 where nothing is missing."""
+        axes = zip(self.counts(size), size, self.kernel, self.stride, self.pad, strict=True)
+        h, w = (max(0, (count - 1) * s + k - n - p) for count, n, k, s, p in axes)
+        return h, w
+
+    def padded(self, x: Tensor, value: float) -> Tensor:
+        """`x` with explicit pads, such that a pool without padding and rounding up sees Caffe's windows."""
+        (top, left), (bottom, right) = self.pad, self.pads_after((x.shape[-2], x.shape[-1]))
+        return F.pad(x, (left, right, top, bottom), value=value)
+
+    def areas(self, size: tuple[int, int]) -> np.ndarray:
+        """What AVE divides by, (windows high, windows wide): the window's part inside the image *and its pad*.
+
+        0 or negative for the window without pixels that out_len speaks of: 0 / 0 is NaN there, as in Caffe.
+        """
+        spans = []
+        for count, n, k, s, p in zip(self.counts(size), size, self.kernel, self.stride, self.pad, strict=True):
+            start = np.arange(count) * s - p
+            spans.append(np.minimum(start + k, n + p) - start)
+        return np.outer(*spans)
+
+
+def max_pool(x: Tensor, window: Window) -> tuple[Tensor, Tensor]:
+    """Maxima over windows of (N, C, H, W), and where they are: h * W + w, -1 where no pixel won.
+
+    A pixel wins by being greater (C++ `>`) than the winner so far, which starts as -FLT_MAX: the first of equals wins,
+    and NaN and minus infinity never do. torch lets NaN win, so values that are not finite take a second, careful pass.
+    """
+    if x.device.type == "cpu" and not torch.compiler.is_compiling():
+        top, index = windowed_max(x, window)
+        if bool(torch.isfinite(top.detach().sum())):  # sums of huge values only cost the careful pass
+            return top, index
+    return windowed_max(torch.fmax(x, x.new_tensor(LOWEST)), window)
+
+
+def windowed_max(x: Tensor, window: Window) -> tuple[Tensor, Tensor]:
+    height, width = x.shape[-2:]
+    ceil_mode = window.torch_ceil_mode((height, width))
+    if ceil_mode is not None:
+        top, index = F.max_pool2d(x, window.kernel, window.stride, window.pad, 1, ceil_mode, return_indices=True)
+    else:
+        padded = window.padded(x, LOWEST)
+        top, index = F.max_pool2d(padded, window.kernel, window.stride, return_indices=True)
+        row, column = index // padded.shape[-1] - window.pad[0], index % padded.shape[-1] - window.pad[1]
+        index = row * width + column
+    return top, torch.where(top > LOWEST, index, -1)
+
+
+def sum_pool(x: Tensor, window: Window) -> Tensor:
+    """Sums over windows of (N, C, H, W); pads count as zeros."""
+    return F.avg_pool2d(window.padded(x, 0.0), window.kernel, window.stride, divisor_override=1)
+
+
+def ave_pool(x: Tensor, window: Window) -> Tensor:
+    """Sums over windows, divided by `Window.areas`."""
+    size = (x.shape[-2], x.shape[-1])
+    ceil_mode = window.torch_ceil_mode(size)
+    if ceil_mode is not None:
+        return F.avg_pool2d(x, window.kernel, window.stride, window.pad, ceil_mode, count_include_pad=True)
+    return sum_pool(x, window) / torch.from_numpy(window.areas(size)).to(x)
+
+
+def onnx_pool(graph: Any, op: str, x: str, size: Any, window: Window, outputs: Any = 1, **attributes: Any) -> Any:
+    """`op` (MaxPool or AveragePool) over planes of `size` with explicit pads, never with ceil_mode.
+
+    onnxruntime wants every pad smaller than the kernel; a larger one becomes a Pad node.
+    """
+    before, after = window.pad, window.pads_after(size)
+    pads = [*before, *after]
+    if any(p >= k for p, k in zip(pads, window.kernel * 2, strict=True)):
+        amounts = graph.const(np.array([0, 0, *before, 0, 0, *after], np.int64), "pads")
+        value = graph.const(np.float32(LOWEST if op == "MaxPool" else 0), "pad_value")
+        x, pads = graph.node("Pad", [x, amounts, value]), [0, 0, 0, 0]
+    return graph.node(op, [x], outputs, kernel_shape=window.kernel, strides=window.stride, pads=pads, **attributes)
+
+
+def onnx_ave(graph: Any, x: str, size: Any, window: Window, outputs: Any = 1) -> Any:
+    """AVE: AveragePool divides by the whole kernel; windows that reach past the pad are corrected by a constant."""
+    with np.errstate(divide="ignore"):
+        correction = (window.kernel[0] * window.kernel[1] / window.areas(size)).astype(np.float32)
+    if np.all(correction == 1):
+        return onnx_pool(graph, "AveragePool", x, size, window, outputs, count_include_pad=1)
+    means = onnx_pool(graph, "AveragePool", x, size, window, count_include_pad=1)
+    return graph.node("Mul", [means, graph.const(correction, "window_correction")], outputs)

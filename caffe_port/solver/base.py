@@ -1,0 +1,358 @@
+"""The solver: the loop that trains a net by its definition, with tests, displays and snapshots, as Caffe's does.
+
+Source: src/caffe/solver.cpp and src/caffe/solvers/sgd_solver.cpp of BVLC Caffe 1.0; the places in the log lines are theirs.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from caffe_port import log
+from caffe_port.errors import CaffeError, SolverError
+from caffe_port.islands import Islands
+from caffe_port.net import Net
+from caffe_port.proto import caffe_pb2, text
+from caffe_port.proto.load import read_solver
+from caffe_port.solver import debug_info, gradient, lr_policy, nets, state
+from caffe_port.solver.actions import Action, Poll, never
+from caffe_port.solver.copying import copy_weights, save_weights
+from caffe_port.solver.rule import rule, single
+from caffe_port.solver.scores import Scores, elements, output_line
+from caffe_port.solver.smoothing import SmoothedLoss
+
+Callback = Callable[[], None]
+HDF5 = caffe_pb2.SolverParameter.HDF5
+
+
+class Solver:
+    """Trains `net` and tests `test_nets`, which share its blobs.
+
+    `param`: a SolverParameter, or the path of its text; paths in it are relative to the current folder, as in Caffe.
+    `device`: where the nets live; `solver_mode` is the command's business, as in Caffe. `islands`: run the train net
+    through the island driver, so that every blob has its data and diff after a step (pycaffe); otherwise through the
+    functional driver, which is faster. `poll`: asked once an iteration whether to stop or to write a snapshot.
+    `log_nets`: write Caffe's lines about the nets as they are built.
+    """
+
+    def __init__(
+        self,
+        param: Any,
+        device: torch.device | str = "cpu",
+        islands: bool = False,
+        poll: Poll = never,
+        log_nets: bool = True,
+    ) -> None:
+        self.param = read_solver(param) if isinstance(param, str | os.PathLike) else param
+        self.poll = poll
+        self.callbacks: list[tuple[Callback, Callback]] = []
+        self.iter = 0
+        self.current_step = 0
+        self.requested_early_exit = False
+        if log_nets:
+            shown = text.format(self.param).rstrip()
+            log.info("solver.cpp:45", f"Initializing solver from parameters: \n{shown}")
+        self._check()
+        self.rule = rule(self.param)
+        if self.param.random_seed >= 0:
+            torch.manual_seed(self.param.random_seed)
+        self.net = self._build(nets.train_net(self.param), "Creating training net ", device, log_nets)
+        self.islands = Islands(self.net) if islands else None
+        self.test_nets = [
+            self._build(test, f"Creating test net (#{i}) specified by ", device, log_nets)
+            for i, test in enumerate(nets.test_nets(self.param))
+        ]
+        self.history = [
+            torch.zeros_like(learnable.tensor, requires_grad=False)
+            for _ in range(self.rule.slots)
+            for learnable in self.net.learnable
+        ]
+        self.outputs: dict[str, Tensor] = {}
+        self._smoothed = SmoothedLoss(self.param.average_loss)
+        self._clock = time.perf_counter()
+        self._displayed = 0
+        log.info("solver.cpp:57", "Solver scaffolding done.")
+
+    # -- the loop ----------------------------------------------------------------------------------------------------
+
+    def solve(self, resume_file: str | os.PathLike[str] | None = None) -> None:
+        """Train up to max_iter, then write the last snapshot, display and test once more."""
+        log.info("solver.cpp:289", f"Solving {self.net.name}")
+        log.info("solver.cpp:290", f"Learning Rate Policy: {self.param.lr_policy}")
+        self.requested_early_exit = False
+        if resume_file is not None:
+            log.info("solver.cpp:296", f"Restoring previous solver status from {resume_file}")
+            self.restore(resume_file)
+        self.step(self.param.max_iter - self.iter)
+        if self.param.snapshot_after_train and not _due(self.iter, self.param.snapshot):
+            self.snapshot()
+        if self.requested_early_exit:
+            log.info("solver.cpp:311", "Optimization stopped early.")
+            return
+        if _due(self.iter, self.param.display):
+            with torch.no_grad():
+                loss = self._forward(self.islands)
+            self._smoothed.add(loss, self.iter)
+            log.info("solver.cpp:327", f"Iteration {self.iter}, loss = {self._smoothed.value:g}")
+        if _due(self.iter, self.param.test_interval):
+            self.test_all()
+        log.info("solver.cpp:332", "Optimization Done.")
+
+    def step(self, iterations: int) -> None:
+        """That many iterations: clear, maybe test, accumulate, maybe display, update, maybe snapshot."""
+        stop = self.iter + iterations
+        self._smoothed = SmoothedLoss(self.param.average_loss)
+        self._clock = time.perf_counter()
+        while self.iter < stop:
+            self.clear_diffs()
+            if _due(self.iter, self.param.test_interval) and (self.iter > 0 or self.param.test_initialization):
+                self.test_all()
+                if self.requested_early_exit:
+                    break
+            for on_start, _ in self.callbacks:
+                on_start()
+            display = _due(self.iter, self.param.display)
+            self._smoothed.add(self._accumulate(debug=display and self.param.debug_info), self.iter)
+            if display:
+                self._display()
+            # The one place between backward and the update: what trains on several devices reduces the diffs here.
+            for _, on_gradients_ready in self.callbacks:
+                on_gradients_ready()
+            self.apply_update()
+            request = self.poll()
+            if _due(self.iter, self.param.snapshot) or request is Action.SNAPSHOT:
+                self.snapshot()
+            if request is Action.STOP:
+                self.requested_early_exit = True
+                break
+        self._smoothed.flush()
+
+    @torch.no_grad()
+    def apply_update(self) -> None:
+        """Clip, normalise, regularise, turn the diffs into the update, subtract it, and count the iteration."""
+        rate = self.lr
+        if _due(self.iter, self.param.display):
+            log.info("sgd_solver.cpp:112", f"Iteration {self.iter}, lr = {rate:g}")
+        learnable = self.net.learnable
+        if learnable:
+            data, diffs = [entry.tensor for entry in learnable], [entry.diff for entry in learnable]
+            decay = single(self.param.weight_decay)
+            gradient.clip(diffs, self.param.clip_gradients)
+            gradient.normalise(diffs, self.param.iter_size)
+            gradient.regularise(
+                diffs, data, [single(decay * entry.decay_mult) for entry in learnable], self.param.regularization_type
+            )
+            self.rule.update(diffs, self.history, [single(rate * entry.lr_mult) for entry in learnable], self.iter)
+            torch._foreach_sub_(data, diffs)
+        self.iter += 1
+
+    @property
+    def lr(self) -> float:
+        """The rate of the iteration that comes next.
+
+        Reading it moves `current_step` on where a stepvalue is reached, and says so in the log, as pycaffe's `lr` does.
+        """
+        step = lr_policy.next_step(self.param, self.iter, self.current_step)
+        if step != self.current_step and self.param.lr_policy == "multistep":
+            log.info("sgd_solver.cpp:50", f"MultiStep Status: Iteration {self.iter}, step = {step}")
+        self.current_step = step
+        return lr_policy.rate(self.param, self.iter, step)
+
+    @property
+    def recent_loss(self) -> float:
+        """The displayed loss as of the last loss that has arrived from the device: free to ask for."""
+        return float(self._smoothed.latest)
+
+    def add_callback(self, on_start: Callback, on_gradients_ready: Callback) -> None:
+        """Have `on_start` called before every iteration's passes, `on_gradients_ready` before every update."""
+        self.callbacks.append((on_start, on_gradients_ready))
+
+    def clear_diffs(self) -> None:
+        """Diffs to zero. The functional driver gets none at all instead: then autograd hands its own tensors over."""
+        for learnable in self.net.learnable:
+            if self.islands is None and learnable.tensor.requires_grad:
+                learnable.tensor.grad = None
+            else:
+                learnable.diff.zero_()
+
+    # -- passes ------------------------------------------------------------------------------------------------------
+
+    def _accumulate(self, debug: bool) -> Tensor | float:
+        """iter_size passes forward and backward; their mean loss. Diffs add up."""
+        driver = debug_info.watched(self.net) if debug else self.islands
+        loss: Tensor | float = 0.0
+        for _ in range(self.param.iter_size):
+            loss = loss + self._forward_backward(driver)
+        return loss / self.param.iter_size
+
+    def _forward_backward(self, driver: Islands | None) -> Tensor | float:
+        loss = self._forward(driver)
+        if driver is not None:
+            driver.backward()
+        elif isinstance(loss, Tensor) and loss.requires_grad:
+            loss.backward()
+            loss = loss.detach()
+        return loss
+
+    def _forward(self, driver: Islands | None) -> Tensor | float:
+        if driver is None:
+            result = self.net.run()
+            self.outputs = {name: output.detach() for name, output in result.outputs.items()}
+            return result.loss
+        loss = driver.forward()
+        self.outputs = {name: self.net.blobs[name].data for name in self.net.outputs}
+        return loss
+
+    def _display(self) -> None:
+        now = time.perf_counter()
+        lapse, self._clock = now - self._clock, now
+        speed = (self.iter - self._displayed) / (lapse or 1)
+        self._displayed = self.iter
+        log.info(
+            "solver.cpp:239",
+            f"Iteration {self.iter} ({speed:g} iter/s, {lapse:g}s/{self.param.display} iters), "
+            f"loss = {self._smoothed.value:g}",
+        )
+        for i, (name, value) in enumerate(elements(self.outputs)):
+            line = output_line(name, value, self.net.loss_weights[name])
+            log.info("solver.cpp:258", f"    Train net output #{i}: {line}")
+
+    # -- tests -------------------------------------------------------------------------------------------------------
+
+    def test_all(self) -> None:
+        """Every test net in turn, unless asked to stop."""
+        for index in range(len(self.test_nets)):
+            if not self.requested_early_exit:
+                self.test(index)
+
+    @torch.no_grad()
+    def test(self, index: int = 0) -> Scores | None:
+        """test_iter batches of one test net with the train net's blobs; its mean outputs are logged. None: stopped."""
+        log.info("solver.cpp:347", f"Iteration {self.iter}, Testing net (#{index})")
+        net = self.test_nets[index]
+        for name in net.share_from(self.net):
+            log.info("net.cpp:678", f"Ignoring source layer {name}")
+        driver = debug_info.watched(net) if self.param.debug_info else None
+        scores, loss = Scores(), 0.0
+        for _ in range(self.param.test_iter[index]):
+            self._answer_requests()
+            if self.requested_early_exit:
+                log.info("solver.cpp:396", "Test interrupted.")
+                return None
+            if driver is not None:
+                loss += driver.forward()
+                scores.add({name: net.blobs[name].data for name in net.outputs})
+            else:
+                result = net.run()
+                loss += float(result.loss) if self.param.test_compute_loss else 0.0
+                scores.add(result.outputs)
+        if self.param.test_compute_loss:
+            log.info("solver.cpp:401", f"Test loss: {loss / max(scores.batches, 1):g}")
+        for i, line in enumerate(scores.lines(net.loss_weights)):
+            log.info("solver.cpp:414", f"    Test net output #{i}: {line}")
+        return scores
+
+    def _answer_requests(self) -> None:
+        request = self.poll()
+        while request is not Action.NONE:
+            if request is Action.SNAPSHOT:
+                self.snapshot()
+            else:
+                self.requested_early_exit = True
+            request = self.poll()
+
+    # -- snapshots ---------------------------------------------------------------------------------------------------
+
+    def snapshot(self) -> tuple[str, str]:
+        """Write weights, then state, each whole or not at all; their paths. An older snapshot is never touched."""
+        hdf5 = self.param.snapshot_format == HDF5
+        suffix = ".h5" if hdf5 else ""
+        weights, standing = self.snapshot_name(f".caffemodel{suffix}"), self.snapshot_name(f".solverstate{suffix}")
+        kind = "HDF5" if hdf5 else "binary proto"
+        try:
+            log.info(f"solver.cpp:{474 if hdf5 else 464}", f"Snapshotting to {kind} file {weights}")
+            save_weights(self.net, weights, self.param.snapshot_diff)
+            log.info(f"sgd_solver.cpp:{296 if hdf5 else 284}", f"Snapshotting solver state to {kind} file {standing}")
+            history = [h.cpu().numpy() for h in self.history]
+            state.write(standing, state.State(self.iter, self.current_step, weights, history))
+        except OSError as error:
+            raise SolverError(
+                f"snapshot of iteration {self.iter}: cannot write {weights} and {standing}: {error.strerror or error}. "
+                "Older snapshots are untouched; make room, or set another snapshot_prefix, and resume from the last one"
+            ) from error
+        return weights, standing
+
+    def snapshot_name(self, extension: str) -> str:
+        return f"{self.param.snapshot_prefix}_iter_{self.iter}{extension}"
+
+    def restore(self, path: str | os.PathLike[str]) -> None:
+        """Take iteration, step, history and weights from a `.solverstate` or `.solverstate.h5`.
+
+        The data layers start from their first record again, as in Caffe. Nothing is changed if the state does not fit.
+        """
+        found = state.read(path)
+        state.check(found, [tuple(h.shape) for h in self.history], path)
+        if found.learned_net:
+            copy_weights(self.net, state.find_weights(found, path))
+        if not state.is_hdf5(path):
+            log.info("sgd_solver.cpp:336", "SGDSolver: restoring history")
+        for mine, theirs in zip(self.history, found.history, strict=True):
+            mine.copy_(torch.tensor(theirs).reshape(mine.shape))
+        self.iter, self.current_step = found.iter, found.current_step
+
+    # -- making it ---------------------------------------------------------------------------------------------------
+
+    def _check(self) -> None:
+        """What Caffe finds out on the way, found out before anything is built."""
+        param = self.param
+        if param.average_loss < 1:
+            raise SolverError(f"average_loss must be at least 1, but is {param.average_loss}")
+        if param.iter_size < 1:
+            raise SolverError(f"iter_size must be at least 1, but is {param.iter_size}")
+        lr_policy.policy(param)
+        if param.weight_decay and param.regularization_type not in gradient.REGULARIZATIONS:
+            raise SolverError(
+                f"unknown regularization_type '{param.regularization_type}'; known are {', '.join(gradient.REGULARIZATIONS)}"
+            )
+        if param.snapshot:
+            self._check_snapshot_prefix()
+
+    def _check_snapshot_prefix(self) -> None:
+        if not self.param.HasField("snapshot_prefix"):
+            raise SolverError("snapshot is specified but snapshot_prefix is not")
+        probe = self.snapshot_name(".tempfile")
+        try:
+            with open(probe, "w"):
+                pass
+            os.remove(probe)
+        except OSError as error:
+            raise SolverError(
+                f"cannot write to snapshot prefix '{self.param.snapshot_prefix}' ({error.strerror}); make sure that the "
+                "directory exists and is writable"
+            ) from error
+
+    def _build(self, definition: nets.Definition, message: str, device: torch.device | str, log_nets: bool) -> Net:
+        log.info(definition.place, message + definition.source)
+        net = Net(definition.param, phase=definition.param.state.phase, log=log_nets).to(device)
+        for path in _weight_files(self.param.weights):
+            log.info("solver.cpp:72", f"Finetuning from {path}")
+            copy_weights(net, path)
+        return net
+
+
+def _due(iteration: int, interval: int) -> bool:
+    return bool(interval) and iteration % interval == 0
+
+
+def _weight_files(entries: Iterable[str]) -> list[str]:
+    """Every entry may name several files, separated by commas."""
+    files = [name.strip() for entry in entries for name in entry.split(",")]
+    missing = [name for name in files if not os.path.isfile(name)]
+    if missing:
+        raise CaffeError(f"weights: there is no file '{missing[0]}'")
+    return files

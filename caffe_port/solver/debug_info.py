@@ -1,0 +1,69 @@
+"""The lines of `debug_info: true`: the mean absolute value of every blob, layer by layer, as the net runs.
+
+Source: `Net::ForwardDebugInfo`, `BackwardDebugInfo` and the end of `Backward`, src/caffe/net.cpp. Caffe names a parameter by
+its number in the layer, or by its `param { name }`.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from caffe_port import log
+from caffe_port.islands import Islands
+from caffe_port.net import Net
+
+
+def watched(net: Net) -> Islands:
+    """A driver of `net` that writes the lines while it runs."""
+    islands = Islands(net)
+    nodes = net.graph.nodes
+
+    def forward(index: int) -> None:
+        node = nodes[index]
+        for top in node.tops:
+            _say("net.cpp:593", "Forward", node.name, f"top blob {top.name} data", net.blobs[top.name].data)
+        for i, blob in enumerate(node.layer.blobs):
+            _say("net.cpp:605", "Forward", node.name, f"param blob {_title(node, i)} data", blob)
+
+    def backward(index: int) -> None:
+        node = nodes[index]
+        if not node.needs_backward:
+            return
+        for bottom, wanted in zip(node.bottoms, node.propagate_down, strict=True):
+            if wanted:
+                _say("net.cpp:621", "Backward", node.name, f"bottom blob {bottom.name} diff", net.blobs[bottom.name].diff)
+        for i, (name, blob) in enumerate(zip(node.layer.present_blobs, node.layer.blobs, strict=True)):
+            if blob.requires_grad:
+                owner = Islands._owner(node, name)
+                diff = owner.grad if owner.grad is not None else torch.zeros_like(owner)
+                _say("net.cpp:632", "Backward", node.name, f"param blob {_title(node, i)} diff", diff)
+        if index == 0:
+            _totals(net)
+
+    islands.after_forward.append(forward)
+    islands.after_backward.append(backward)
+    return islands
+
+
+def _title(node: Any, i: int) -> str:
+    specs = node.param.param
+    return specs[i].name if i < len(specs) and specs[i].name else str(i)
+
+
+def _say(place: str, direction: str, layer: str, what: str, values: Tensor) -> None:
+    mean = float(values.detach().abs().mean()) if values.numel() else 0.0
+    log.info(place, f"    [{direction}] Layer {layer}, {what}: {mean:g}")
+
+
+def _totals(net: Net) -> None:
+    data = [learnable.tensor.detach() for learnable in net.learnable]
+    diffs = [learnable.diff for learnable in net.learnable]
+    l1 = [sum(float(t.abs().sum()) for t in tensors) for tensors in (data, diffs)]
+    l2 = [sum(float(t.square().sum()) for t in tensors) ** 0.5 for tensors in (data, diffs)]
+    log.error(
+        "net.cpp:721",
+        f"    [Backward] All net params (data, diff): L1 norm = ({l1[0]:g}, {l1[1]:g}); L2 norm = ({l2[0]:g}, {l2[1]:g})",
+    )

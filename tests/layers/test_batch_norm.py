@@ -1,0 +1,105 @@
+"""BatchNorm: both kinds of statistics, their growing sums, and both gradients."""
+
+import numpy as np
+import pytest
+import torch
+
+from caffe_port.errors import LayerError, ShapeError
+from tests.layers.runner import Case, make, run
+
+
+def per_channel(v, x):
+    return v.reshape(1, -1, *[1] * (x.ndim - 2))
+
+
+def batch(eps=1e-5):
+    def tops(bottoms, blobs):
+        x = bottoms[0]
+        axes = (0, *range(2, x.ndim))
+        return [(x - x.mean(axes, keepdims=True)) / np.sqrt(x.var(axes, keepdims=True) + eps)]
+
+    return tops
+
+
+def stored(bottoms, blobs):
+    x, (mean, variance, factor) = bottoms[0], blobs
+    scale = 0 if factor[0] == 0 else 1 / factor[0]
+    return [(x - per_channel(mean * scale, x)) / np.sqrt(per_channel(variance * scale, x) + 1e-5)]
+
+
+CASES = [
+    Case("train", 'type: "BatchNorm"', [(4, 3, 5, 2)], batch(), phase="TRAIN"),
+    Case("train, vectors", 'type: "BatchNorm" batch_norm_param { eps: 0.1 }', [(7, 5)], batch(0.1), phase="TRAIN"),
+    Case("train, 3 spatial axes", 'type: "BatchNorm"', [(2, 3, 2, 4, 1)], batch(), phase="TRAIN"),
+    Case("train, stored", 'type: "BatchNorm" batch_norm_param { use_global_stats: true }', [(4, 3, 5)], stored, phase="TRAIN"),
+    Case("test, never trained", 'type: "BatchNorm" batch_norm_param { eps: 0.01 }', [(4, 3, 5, 2)],
+         lambda bottoms, blobs: [bottoms[0] / 0.1], opencv="it divides by a scale factor of 0"),
+    Case("test, batch's own", 'type: "BatchNorm" batch_norm_param { use_global_stats: false }', [(4, 3, 5)], batch(),
+         opencv="it has stored statistics only"),
+]
+test_cases = run(CASES)
+
+
+def test_statistics_are_sums_with_a_count():
+    layer = make(CASES[0]).layer("l").double()
+    layer.param.batch_norm_param.moving_average_fraction = 0.9
+    rng, wanted = np.random.default_rng(3), [np.zeros(3), np.zeros(3), np.zeros(1)]
+    fraction = layer.param.batch_norm_param.moving_average_fraction
+    for _ in range(3):
+        x = rng.normal(2, 3, (4, 3, 5, 2))
+        layer(torch.tensor(x))
+        new = x.mean((0, 2, 3)), x.var((0, 2, 3), ddof=1), np.ones(1)
+        wanted = [fraction * old + n for old, n in zip(wanted, new, strict=True)]
+    for blob, want in zip(layer.blobs, wanted, strict=True):
+        np.testing.assert_allclose(blob, want, rtol=1e-12)
+    layer.param.batch_norm_param.use_global_stats = True
+    x = rng.normal(2, 3, (4, 3, 5, 2))
+    np.testing.assert_allclose(layer(torch.tensor(x)), stored([x], wanted)[0], rtol=1e-10, atol=1e-12)
+
+
+def test_blobs_stay_the_same_tensors():
+    layer = make(CASES[0]).layer("l")
+    before = list(layer.blobs)
+    layer(torch.randn(4, 3, 5, 2))
+    assert all(a is b for a, b in zip(before, layer.blobs, strict=True))
+    assert not any(b.requires_grad for b in layer.blobs)
+    assert layer.scale_factor.item() == 1
+
+
+def test_the_stored_gradient_is_divided_by_the_deviation():
+    layer = make(CASES[3]).layer("l").double()
+    layer.mean.copy_(torch.tensor([1.0, 2, 3]))
+    layer.variance.copy_(torch.tensor([4.0, 9, 16]))
+    layer.scale_factor.fill_(2)
+    x = torch.randn(4, 3, 5, dtype=torch.float64, requires_grad=True)
+    layer(x).sum().backward()
+    np.testing.assert_allclose(x.grad[0, :, 0], 1 / np.sqrt(np.array([2, 4.5, 8]) + 1e-5), rtol=1e-9)
+
+
+def test_one_value_a_channel_has_no_correction():
+    layer = make(Case("l", 'type: "BatchNorm"', [(1, 3)], phase="TRAIN")).layer("l")
+    assert (layer(torch.tensor([[5.0, -1.0, 2.0]])) == 0).all()
+    assert layer.mean.tolist() == [5, -1, 2] and layer.variance.tolist() == [0, 0, 0]
+
+
+def test_an_empty_batch_changes_nothing():
+    layer = make(CASES[0]).layer("l")
+    assert layer(torch.zeros(0, 3, 5, 2)).shape == (0, 3, 5, 2)
+    assert layer.scale_factor.item() == 0
+
+
+def test_one_axis_is_one_channel():
+    x = torch.randn(50, dtype=torch.float64)
+    y = make(Case("l", 'type: "BatchNorm"', [(50,)], phase="TRAIN")).double().layer("l")(x)
+    np.testing.assert_allclose(y, (x - x.mean()) / (x.var(unbiased=False) + 1e-5).sqrt(), rtol=1e-10)
+
+
+def test_statistics_cannot_be_learned():
+    with pytest.raises(LayerError, match="lr_mult must be 0"):
+        make(Case("l", 'type: "BatchNorm" param { lr_mult: 1 }', [(2, 3)]))
+
+
+def test_another_number_of_channels_is_refused():
+    net = make(CASES[0])
+    with pytest.raises(ShapeError, match="made for 3 channels"):
+        net.reshape({"b0": (4, 2, 5, 2)})

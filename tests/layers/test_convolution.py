@@ -1,0 +1,135 @@
+"""Convolution: 0 to 3 spatial axes, every option both ways it can be given, groups, leading axes, several bottoms."""
+
+import itertools
+
+import numpy as np
+import pytest
+import torch
+
+from caffe_port.errors import LayerError, ShapeError, UnsupportedError
+from tests.layers.runner import Case, make, run
+
+FILLERS = 'weight_filler { type: "gaussian" std: 0.5 } bias_filler { type: "uniform" min: -0.5 max: 0.5 }'
+
+
+def correlate(x, weight, bias, stride, pad, dilation, group):
+    """The definition: for every offset of the kernel, weights times the pixels that it sees. x: (N, C, spatial...)."""
+    rank = x.ndim - 2
+    stride, pad, dilation = ([v] * rank if isinstance(v, int) else v for v in (stride, pad, dilation))
+    x = np.pad(x, [(0, 0), (0, 0), *((p, p) for p in pad)])
+    kernel = weight.shape[2:]
+    sizes = [(n - d * (k - 1) - 1) // s + 1 for n, k, s, d in zip(x.shape[2:], kernel, stride, dilation, strict=True)]
+    y = np.zeros((len(x), len(weight), *sizes))
+    outs, ins = len(weight) // group, weight.shape[1]
+    for offset in itertools.product(*map(range, kernel)):
+        axes = zip(offset, sizes, stride, dilation, strict=True)
+        seen = x[(slice(None), slice(None), *(slice(o * d, o * d + (n - 1) * s + 1, s) for o, n, s, d in axes))]
+        for g in range(group):
+            w = weight[(slice(g * outs, (g + 1) * outs), slice(None), *offset)]
+            y[:, g * outs : (g + 1) * outs] += np.einsum("oi,ni...->no...", w, seen[:, g * ins : (g + 1) * ins])
+    return y if bias is None else y + bias.reshape(-1, *[1] * rank)
+
+
+def reference(stride=1, pad=0, dilation=1, group=1, axis=1):
+    def tops(bottoms, blobs):
+        bias = blobs[1] if len(blobs) > 1 else None
+        found = []
+        for x in bottoms:
+            y = correlate(x.reshape(-1, *x.shape[axis:]), blobs[0], bias, stride, pad, dilation, group)
+            found.append(y.reshape(*x.shape[:axis], *y.shape[1:]))
+        return found
+
+    return tops
+
+
+def case(name, options, bottoms, found, **more):
+    return Case(name, f'type: "Convolution" convolution_param {{ {options} {FILLERS} }}', bottoms, found, **more)
+
+
+PLANE = [(2, 6, 9, 8)]
+CASES = [
+    case("k3", "num_output: 4 kernel_size: 3", PLANE, reference()),
+    case("k3 s2 p1", "num_output: 4 kernel_size: 3 stride: 2 pad: 1", PLANE, reference(2, 1)),
+    case("1x1", "num_output: 5 kernel_size: 1", PLANE, reference()),
+    case("1x1 s2", "num_output: 5 kernel_size: 1 stride: 2", PLANE, reference(2)),
+    case("dilated", "num_output: 4 kernel_size: 3 pad: 2 dilation: 2", PLANE, reference(1, 2, 2)),
+    case("group", "num_output: 4 kernel_size: 3 group: 2", PLANE, reference(group=2)),
+    case("depthwise", "num_output: 6 kernel_size: 3 group: 6 pad: 1", PLANE, reference(pad=1, group=6)),
+    case("depthwise, two each", "num_output: 12 kernel_size: 2 group: 6", PLANE, reference(group=6)),
+    case("no bias", "num_output: 4 kernel_size: 2 bias_term: false", PLANE, reference()),
+    case("pad over kernel", "num_output: 3 kernel_size: 2 pad: 3 stride: 3", PLANE, reference(3, 3)),
+    case("h and w", "num_output: 4 kernel_h: 3 kernel_w: 2 stride_h: 2 stride_w: 1 pad_h: 1 pad_w: 0", PLANE,
+         reference([2, 1], [1, 0])),
+    case("once per axis", "num_output: 4 kernel_size: 3 kernel_size: 2 stride: 2 stride: 1 pad: 0 pad: 1 dilation: 1 dilation: 3",
+         PLANE, reference([2, 1], [0, 1], [1, 3]), opencv="its reader takes dilation once"),
+    case("only pad_h", "num_output: 4 kernel_size: 3 pad_h: 2", PLANE, reference(1, [2, 0]), opencv="its reader asks for both"),
+    case("force_nd_im2col", "num_output: 4 kernel_size: 3 force_nd_im2col: true engine: CUDNN", PLANE, reference()),
+    case("1d", "num_output: 4 kernel_size: 3 stride: 2 pad: 1", [(2, 6, 11)], reference(2, 1)),
+    case("3d", "num_output: 3 kernel_size: 3 kernel_size: 2 kernel_size: 1 stride: 2 pad: 1", [(2, 4, 5, 6, 7)],
+         reference(2, 1), opencv="its reader has no 3d kernels of three sizes"),
+    case("0d", "num_output: 4 kernel_size: 1", [(3, 6)], reference(), opencv="it wants planes"),
+    case("axis 2", "num_output: 4 kernel_size: 3 axis: 2", [(2, 3, 5, 9, 8)], reference(axis=2), opencv="its reader ignores axis"),
+    case("axis -3", "num_output: 10 kernel_size: 2 axis: -3 group: 5", [(2, 3, 5, 4, 6)], reference(group=5, axis=2),
+         opencv="its reader ignores axis"),
+    case("axis 0", "num_output: 4 kernel_size: 3 axis: 0", [(5, 9, 8)], reference(axis=0), opencv="its reader ignores axis"),
+    case("two bottoms", "num_output: 4 kernel_size: 3", [(2, 3, 6, 5), (2, 3, 6, 5)], reference(), tops=2,
+         opencv="it takes one bottom"),
+    case("empty batch", "num_output: 4 kernel_size: 3", [(0, 3, 6, 5)], reference(), gradient=False,
+         opencv="it has no empty blobs"),
+]
+test_cases = run(CASES)
+
+WRONG = [
+    ("kernel_size: 3", "num_output"),
+    ("num_output: 4", "kernel_size is given 0 times"),
+    ("num_output: 4 kernel_size: 3 kernel_h: 3", "not both"),
+    ("num_output: 4 kernel_h: 3", "kernel_size must be positive"),
+    ("num_output: 4 kernel_size: 3 kernel_size: 3 kernel_size: 3", "given 3 times"),
+    ("num_output: 4 kernel_size: 3 stride: 0", "stride must be positive"),
+    ("num_output: 4 kernel_size: 3 stride_h: 2", "stride must be positive"),
+    ("num_output: 4 kernel_size: 0", "kernel_size must be positive"),
+    ("num_output: 4 kernel_size: 3 dilation: 0", "dilation must be positive"),
+    ("num_output: 4 kernel_size: 3 group: 4", "group 4 must divide"),
+    ("num_output: 5 kernel_size: 3 group: 2", "group 2 must divide"),
+    ("num_output: 4 kernel_size: 3 axis: 4", "axis 4 is out of range"),
+    ("num_output: 4 kernel_size: 30", "too small"),
+]
+
+
+@pytest.mark.parametrize(("options", "message"), WRONG, ids=[options for options, _ in WRONG])
+def test_wrong_options(options, message):
+    with pytest.raises(LayerError, match=f"layer 'l' .*{message}"):
+        make(Case("l", f'type: "Convolution" convolution_param {{ {options} }}', PLANE))
+
+
+def test_h_and_w_are_for_planes():
+    with pytest.raises(LayerError, match="2 spatial axes, not 1"):
+        make(case("l", "num_output: 4 kernel_h: 3 kernel_w: 3", [(2, 6, 9)], None))
+
+
+def test_four_spatial_axes_are_refused():
+    with pytest.raises(UnsupportedError, match="4 spatial axes"):
+        make(case("l", "num_output: 4 kernel_size: 1", [(2, 3, 4, 5, 6, 7)], None))
+
+
+def test_bottoms_of_two_shapes_are_refused():
+    with pytest.raises(ShapeError, match="one shape"):
+        make(case("l", "num_output: 4 kernel_size: 1", [(2, 3, 4, 5), (2, 3, 5, 4)], None, tops=2))
+
+
+def test_a_top_for_every_bottom():
+    with pytest.raises(LayerError, match="one top for each bottom"):
+        make(case("l", "num_output: 4 kernel_size: 1", [(2, 3, 4, 5), (2, 3, 4, 5)], None, tops=1))
+
+
+def test_reshape_checks_channels_and_follows_sizes():
+    net = make(CASES[0])
+    net.reshape({"b0": (1, 6, 5, 7)})
+    assert net(b0=torch.zeros(1, 6, 5, 7))["t0"].shape == (1, 4, 3, 5)
+    with pytest.raises(ShapeError, match="made for 6 channels"):
+        net.reshape({"b0": (1, 5, 5, 7)})
+
+
+def test_multiply_adds():
+    layer = make(case("l", "num_output: 4 kernel_size: 3 group: 2", PLANE, None)).layer("l")
+    assert layer.macs([(2, 6, 9, 8)], [(2, 4, 7, 6)]) == 2 * 4 * 7 * 6 * 3 * 9

@@ -1,0 +1,33 @@
+"""Log: base e and others, scale and shift; zero and below; bases that have no logarithm."""
+
+import numpy as np
+import pytest
+import torch
+
+from caffe_port.errors import LayerError
+from tests.layers.runner import Case, make, run
+
+
+def reference(base, scale, shift):
+    return lambda bottoms, blobs: [np.log(shift + scale * bottoms[0]) / np.log(base)]
+
+
+POSITIVE = np.random.default_rng(1).uniform(0.2, 3, (2, 3, 5))
+OPENCV = "its Caffe reader has no Log"
+CASES = [
+    Case("default", 'type: "Log"', [POSITIVE], reference(np.e, 1, 0), opencv=OPENCV),
+    Case("base 10", 'type: "Log" log_param { base: 10 scale: 2 shift: 0.5 }', [POSITIVE], reference(10, 2, 0.5), opencv=OPENCV),
+    Case("base below 1", 'type: "Log" log_param { base: 0.5 }', [POSITIVE], reference(0.5, 1, 0), opencv=OPENCV),
+]
+test_cases = run(CASES)
+
+
+def test_zero_and_below():
+    y = make(CASES[0]).layer("l")(torch.tensor([0.0, -1.0]))
+    assert y[0] == -float("inf") and torch.isnan(y[1])
+
+
+@pytest.mark.parametrize("base", [0, 1, -2])
+def test_bases_without_a_logarithm(base):
+    with pytest.raises(LayerError, match="base must be positive and not 1"):
+        make(Case("l", f'type: "Log" log_param {{ base: {base} }}', [(2,)]))

@@ -1,0 +1,207 @@
+"""Pooling: options as a table, and the whole grid of kernels, strides, pads and sizes against the definition."""
+
+import itertools
+import math
+
+import numpy as np
+import pytest
+import torch
+
+from caffe_port.errors import LayerError, ShapeError
+from caffe_port.layers.pool_window import Window, ave_pool, max_pool, out_len
+from tests.layers.runner import Case, make, run
+
+LOWEST = float(np.finfo(np.float32).min)
+
+
+def windows(size, kernel, stride, pad, ceil, clip):
+    """(start, end) of each window as the definition loops over them, in pixels and unclipped."""
+    count = int((math.ceil if ceil else math.floor)((size + 2 * pad - kernel) / stride)) + 1
+    if clip and (count - 1) * stride >= size + pad:
+        count -= 1
+    return [(i * stride - pad, i * stride - pad + kernel) for i in range(count)]
+
+
+def transcribed(x, kernel, stride, pad, ceil, pool):
+    """Pooling by its definition: values, mask (MAX), and the gradient of sum(values * seed), seed 1, 2, 3 ..."""
+    clip = any(pad)
+    rows, columns = (windows(n, k, s, p, ceil, clip) for n, k, s, p in zip(x.shape[2:], kernel, stride, pad, strict=True))
+    n, c, height, width = x.shape
+    value, mask = np.zeros((n, c, len(rows), len(columns))), np.full((n, c, len(rows), len(columns)), -1.0)
+    seed = 1 + np.arange(value.size, dtype=float).reshape(value.shape)
+    gradient = np.zeros_like(x)
+    for i, (top, bottom) in enumerate(rows):
+        for j, (left, right) in enumerate(columns):
+            area = (min(bottom, height + pad[0]) - top) * (min(right, width + pad[1]) - left)
+            here = (slice(None), slice(None), slice(max(top, 0), min(bottom, height)), slice(max(left, 0), min(right, width)))
+            seen = x[here]
+            if pool == "AVE":
+                with np.errstate(all="ignore"):
+                    value[:, :, i, j] = np.float64(seen.sum((2, 3))) / area
+                    gradient[here] += (seed[:, :, i, j] / np.float64(area))[:, :, None, None]
+                continue
+            value[:, :, i, j] = LOWEST
+            if not seen.size:
+                continue
+            flat = np.where(np.isnan(seen), -np.inf, seen).reshape(n, c, -1)
+            best, wide = flat.argmax(2), seen.shape[3]  # the first of equals
+            row, column = max(top, 0) + best // wide, max(left, 0) + best % wide
+            won = flat.max(2) > LOWEST
+            value[:, :, i, j] = np.where(won, flat.max(2), LOWEST)
+            mask[:, :, i, j] = np.where(won, row * width + column, -1)
+            np.add.at(gradient, (*np.indices((n, c)), row, column), np.where(won, seed[:, :, i, j], 0))
+    return value, mask, gradient
+
+
+def reference(kernel, stride=1, pad=0, ceil=True, pool="MAX", mask=False):
+    pairs = [(v, v) if isinstance(v, int) else v for v in (kernel, stride, pad)]
+    return lambda bottoms, blobs: transcribed(bottoms[0], *pairs, ceil, pool)[: 2 if mask else 1]
+
+
+def stochastic(bottoms, blobs):
+    x = bottoms[0]
+    y = np.zeros((*x.shape[:2], 3, 2))
+    for i, j in np.ndindex(3, 2):
+        seen = x[:, :, 2 * i : 2 * i + 3, 2 * j : 2 * j + 3]
+        total = seen.sum((2, 3))
+        y[:, :, i, j] = np.where(total > 0, (seen**2).sum((2, 3)) / np.where(total > 0, total, 1), 0)
+    return [y]
+
+
+def case(name, options, bottom, found, **more):
+    return Case(name, f'type: "Pooling" pooling_param {{ {options} }}', [bottom], found, **more)
+
+
+PLANE = (2, 3, 8, 7)
+POSITIVE = np.maximum(np.random.default_rng(1).normal(size=(2, 3, 7, 6)), 0)
+POSITIVE[0, 0] = 0
+CLIPPED = "it drops or keeps the last window by another rule"
+CASES = [
+    case("MAX k3 s2", "kernel_size: 3 stride: 2", PLANE, reference(3, 2)),
+    case("MAX k3 s2 p1", "kernel_size: 3 stride: 2 pad: 1", PLANE, reference(3, 2, 1)),
+    case("MAX k2 s2 p1", "kernel_size: 2 stride: 2 pad: 1", PLANE, reference(2, 2, 1)),
+    case("MAX k4 s3 p3", "kernel_size: 4 stride: 3 pad: 3", PLANE, reference(4, 3, 3), opencv=CLIPPED),
+    case("MAX floor", "kernel_size: 3 stride: 2 round_mode: FLOOR", PLANE, reference(3, 2, ceil=False)),
+    case("MAX a fork's floor", "kernel_size: 3 stride: 2 ceil_mode: false", PLANE, reference(3, 2, ceil=False)),
+    case("MAX h and w", "kernel_h: 3 kernel_w: 2 stride_h: 2 stride_w: 1 pad_h: 1 pad_w: 0", PLANE, reference((3, 2), (2, 1), (1, 0))),
+    case("MAX global", "global_pooling: true", PLANE, reference((8, 7))),
+    case("MAX mask", "kernel_size: 3 stride: 2 pad: 1", PLANE, reference(3, 2, 1, mask=True), tops=2, opencv="its mask differs"),
+    case("MAX mask, big pad", "kernel_size: 4 stride: 3 pad: 3", PLANE, reference(4, 3, 3, mask=True), tops=2,
+         opencv="its mask differs"),
+    case("MAX window without pixels", "kernel_size: 1 stride: 2", (2, 3, 6, 8), reference(1, 2), opencv=CLIPPED),
+    case("MAX larger than the plane", "kernel_size: 5 stride: 3", (2, 3, 3, 4), reference(5, 3), opencv=CLIPPED),
+    case("AVE k3 s2", "pool: AVE kernel_size: 3 stride: 2", PLANE, reference(3, 2, pool="AVE"), opencv=CLIPPED),
+    case("AVE k3 s2 p1", "pool: AVE kernel_size: 3 stride: 2 pad: 1", PLANE, reference(3, 2, 1, pool="AVE")),
+    case("AVE k5 s4 p2", "pool: AVE kernel_size: 5 stride: 4 pad: 2", PLANE, reference(5, 4, 2, pool="AVE"), opencv=CLIPPED),
+    case("AVE k4 s3 p3", "pool: AVE kernel_size: 4 stride: 3 pad: 3", PLANE, reference(4, 3, 3, pool="AVE"), opencv=CLIPPED),
+    case("AVE floor", "pool: AVE kernel_size: 3 stride: 2 round_mode: FLOOR", PLANE, reference(3, 2, 0, False, "AVE")),
+    case("AVE global", "pool: AVE global_pooling: true", PLANE, reference((8, 7), pool="AVE")),
+    case("AVE window without pixels", "pool: AVE kernel_size: 1 stride: 2", (2, 3, 6, 7), reference(1, 2, pool="AVE"),
+         gradient=False, opencv=CLIPPED),
+    case("STOCHASTIC, test", "pool: STOCHASTIC kernel_size: 3 stride: 2", POSITIVE, stochastic, gradient=False,
+         opencv="its form differs"),
+    case("STOCHASTIC, train", "pool: STOCHASTIC kernel_size: 3 stride: 2", POSITIVE + 0.01, None, phase="TRAIN"),
+]
+test_cases = run(CASES)
+
+KERNELS = [(k, s, p) for k in range(1, 6) for s in range(1, 5) for p in range(3) if p < k]
+
+
+@pytest.mark.parametrize("pool", ["MAX", "AVE"])
+@pytest.mark.parametrize("ceil", [True, False], ids=["CEIL", "FLOOR"])
+def test_grid(pool, ceil):
+    """Kernel 1-5, stride 1-4, pad 0-2, sizes 5-12: values, shape, mask and gradient, equal or to float64 rounding."""
+    rng = np.random.default_rng(2)
+    for (k, s, p), size in itertools.product(KERNELS, range(5, 13)):
+        data = rng.integers(-3, 4, (1, 2, size, 5 + (size + 3) % 8)).astype(float)  # whole numbers: many ties
+        x = torch.tensor(data, requires_grad=True)
+        window = Window((k, k), (s, s), (p, p), ceil)
+        top, index = max_pool(x, window) if pool == "MAX" else (ave_pool(x, window), None)
+        value, mask, gradient = transcribed(data, (k, k), (s, s), (p, p), ceil, pool)
+        where = f"kernel {k}, stride {s}, pad {p}, plane {data.shape[2:]}"
+        assert tuple(top.shape[2:]) == window.counts(data.shape[2:]) == value.shape[2:], where
+        np.testing.assert_allclose(top.detach(), value, rtol=1e-14, err_msg=where)
+        top.backward(1 + torch.arange(top.numel(), dtype=top.dtype).reshape(top.shape))
+        np.testing.assert_allclose(x.grad, gradient, rtol=1e-13, atol=1e-13, err_msg=where)
+        if index is not None:
+            np.testing.assert_array_equal(index, mask, err_msg=where)
+
+
+@pytest.mark.parametrize("size", range(5, 13))
+def test_grid_in_onnx(size):
+    """The same grid in onnxruntime, from files that use explicit pads and no ceil_mode."""
+    from tests.layers.runner import check_onnx_net
+
+    layers, kinds = [], itertools.product(KERNELS, ("MAX", "AVE"), ("CEIL", "FLOOR"))
+    for n, ((k, s, p), pool, rounding) in enumerate(kinds):
+        options = f"pool: {pool} kernel_size: {k} stride: {s} pad: {p} round_mode: {rounding}"
+        layers.append(f'layer {{ name: "p{n}" type: "Pooling" bottom: "x" top: "y{n}" pooling_param {{ {options} }} }}')
+    check_onnx_net((1, 2, size, 5 + (size + 3) % 8), "\n".join(layers))
+
+
+@pytest.mark.parametrize(("size", "kernel", "stride", "pad", "ceil", "count"), [
+    (8, 3, 2, 0, True, 4),  # 3.5 windows, rounded up
+    (8, 3, 2, 0, False, 3),
+    (7, 2, 2, 1, True, 4),  # rounded up to 5; the last would start at pixel 7, outside: dropped
+    (6, 1, 2, 0, True, 4),  # without padding it stays, and sees nothing
+    (224, 7, 2, 3, True, 113),
+    (2, 3, 2, 0, True, 1),  # a kernel larger than the plane
+    (2, 3, 2, 0, False, 0),
+])
+def test_out_len(size, kernel, stride, pad, ceil, count):
+    assert out_len(size, kernel, stride, pad, ceil) == count
+
+
+def test_a_pad_on_one_axis_drops_on_both():
+    assert out_len(6, 1, 2, 0) == 4
+    assert out_len(6, 1, 2, 0, clip=True) == 3
+
+
+def test_nan_and_minus_infinity_never_win():
+    x = torch.tensor([[[[float("nan"), 1.0, float("nan"), -float("inf")], [0.5, 3.0, -float("inf"), float("nan")]]]])
+    x.requires_grad_()
+    top, index = max_pool(x, Window((2, 2), (2, 2)))
+    assert top.flatten().tolist() == [3.0, LOWEST] and index.flatten().tolist() == [5, -1]
+    top[..., 0].sum().backward()
+    assert x.grad.nan_to_num().flatten().tolist() == [0, 0, 0, 0, 0, 1, 0, 0]
+
+
+def test_stochastic_draws_by_value():
+    torch.manual_seed(4)
+    layer = make(case("l", "pool: STOCHASTIC kernel_size: 2 stride: 2", (1, 1, 2, 2), None, phase="TRAIN")).layer("l")
+    x = torch.tensor([1.0, 2.0, 5.0, 0.0]).reshape(1, 1, 2, 2).expand(4000, 1, 2, 2)
+    drawn = layer(x).flatten()
+    shares = [(drawn == v).double().mean().item() for v in (1, 2, 5, 0)]
+    np.testing.assert_allclose(shares, [1 / 8, 2 / 8, 5 / 8, 0], atol=0.03)  # 4 standard deviations of 4000 draws
+
+
+WRONG = [
+    ("", "kernel_size, or as kernel_h and kernel_w"),
+    ("kernel_size: 2 kernel_h: 2 kernel_w: 2", "not as both"),
+    ("kernel_h: 2", "kernel_h and kernel_w"),
+    ("kernel_size: 0", "must be positive"),
+    ("kernel_size: 2 stride: 0", "must be positive"),
+    ("kernel_size: 2 stride_h: 2", "stride_h and stride_w"),
+    ("kernel_size: 2 pad: 1 pad_h: 1 pad_w: 1", "pad_h and pad_w"),
+    ("kernel_size: 2 pad: 2", "smaller than the kernel"),
+    ("kernel_size: 2 pad: 1 pool: STOCHASTIC", "MAX and AVE"),
+    ("global_pooling: true kernel_size: 2", "remove kernel_size"),
+    ("global_pooling: true stride: 2", "stride 1 only"),
+    ("kernel_size: 30", "no window"),
+]
+
+
+@pytest.mark.parametrize(("options", "message"), WRONG, ids=[options or "nothing" for options, _ in WRONG])
+def test_wrong_options(options, message):
+    with pytest.raises(LayerError, match=f"layer 'l' .*{message}"):
+        make(case("l", options, PLANE, None))
+
+
+def test_only_max_has_a_mask():
+    with pytest.raises(LayerError, match="second top"):
+        make(case("l", "pool: AVE kernel_size: 2", PLANE, None, tops=2))
+
+
+def test_a_bottom_has_four_axes():
+    with pytest.raises(ShapeError, match="4 axes"):
+        make(case("l", "kernel_size: 2", (2, 3, 5), None))
