@@ -14,25 +14,21 @@ OPEN_MESSAGES = LAYER_MESSAGES[:2]  # those that keep a fork's field; a V0 layer
 STOCK = 20000  # fields with a number below are Caffe's, see caffe.proto
 
 # Fields that change how fast or in which precision a fork computes, or what it prints, never what is computed. A layer,
-# net or solver does without them; they are kept by name and reported. Key: the message, or "*" for any.
+# net or solver does without them; they are kept by name and reported. Key: the message, or "*" for any. Most are of
+# NVCaffe (its gradient scale is divided out again); mem_param is PSPNet's, quantization_param Ristretto's and Intel's.
 HARMLESS: dict[str, frozenset[str]] = {
     "*": frozenset({"engine", "debug_info"}),
     "NetParameter": frozenset(
         {
             "default_forward_type", "default_backward_type", "default_forward_math", "default_backward_math",
             "default_conv_algos_override", "default_cudnn_math_override", "global_grad_scale", "reduce_buckets",
-            "mem_param", "profile_info", "compile_net_state", "quantization_param",
+            "mem_param", "quantization_param",
         }
     ),
-    "ConvolutionParameter": frozenset({"conv_algos_override", "workspace_mb", "low_mem"}),
-    "DataParameter": frozenset({"cache", "threads", "parser_threads", "encoded_cache"}),
-    "TransformationParameter": frozenset({"use_gpu_transform", "num_threads"}),
-    "SolverParameter": frozenset(
-        {
-            "store_blobs_in_old_format", "solver_data_type", "per_parameter_reduce", "reduce_buckets",
-            "global_grad_scale", "device_query", "log_dir", "snapshot_log",
-        }
-    ),
+    "ConvolutionParameter": frozenset({"conv_algos_override"}),
+    "DataParameter": frozenset({"cache", "threads", "parser_threads"}),
+    "TransformationParameter": frozenset({"use_gpu_transform"}),
+    "SolverParameter": frozenset({"store_blobs_in_old_format", "solver_data_type", "per_parameter_reduce"}),
 }  # fmt: skip
 BACKEND = re.compile(r"(?:cudnn|mkldnn|mkl2017)_|_(?:cudnn|mkldnn)$")
 
@@ -75,11 +71,11 @@ def nearest(name: str, candidates: list[str]) -> str:
 
 
 def is_slip(name: str, known: str) -> bool:
-    """Whether `name` is `known` misspelt: letters added, dropped, changed or swapped, one or (from six on) two of them.
+    """Whether `name` is `known` misspelt: letters added, dropped, changed or swapped, one or (from eight on) two.
 
     The first letter and the digits are rarely what slips, and are what tells forks' families apart: `gn_param` is not
-    `bn_param`, `selu_param` not `relu_param`, `l2_loss_param` not `l1_loss_param`. `multiimage_data_param` is too far from
-    `image_data_param`; `convolution_parm` is `convolution_param`.
+    `bn_param`, `selu_param` not `relu_param`, `l2_loss_param` not `l1_loss_param`. `multiimage_data_param` is too
+    far from `image_data_param`; `convolution_parm` is `convolution_param`.
     """
     a, b = _stem(name), _stem(known)
     if a == b:
@@ -88,7 +84,7 @@ def is_slip(name: str, known: str) -> bool:
         return False
     if min(len(a), len(b)) <= 3:
         return sorted(a) == sorted(b) or (abs(len(a) - len(b)) == 1 and (a.startswith(b) or b.startswith(a)))
-    return _distance(a, b) <= (1 if min(len(a), len(b)) <= 5 else 2)
+    return _distance(a, b) <= (1 if min(len(a), len(b)) < 8 else 2)
 
 
 def _stem(name: str) -> str:

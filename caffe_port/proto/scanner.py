@@ -14,6 +14,8 @@ import re
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple, NoReturn
 
+from google.protobuf import text_encoding
+
 from caffe_port.errors import PrototxtError
 from caffe_port.proto import names
 
@@ -29,6 +31,7 @@ INTEGER = re.compile(r"0[xX][0-9a-fA-F]+|[0-9]+")
 FLOAT = re.compile(r"(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?[fF]?|0[xX][0-9a-fA-F]+")
 SPECIAL = ("inf", "infinity", "nan", "inff", "nanf")
 BOOLS = ("true", "false", "True", "False", "t", "f", "0", "1")
+ESCAPES = "abfnrtv?\\'\"xXuU01234567"
 CLOSES = {"{": "}", "<": ">"}
 MAX_DEPTH = 64  # Caffe's deepest message is six levels down; this only guards against hostile files
 STRING, INT32, INT64, UINT32, UINT64, DOUBLE, FLOATS, BOOL, ENUM, MESSAGE = 9, 1, 2, 3, 4, 5, 6, 7, 8, 10
@@ -253,8 +256,12 @@ class Scanner:
         if value.kind not in ("name", "number", "string") or (minus and value.kind == "string"):
             self.fail(value.at, f"expected a value for '{token.text}', found {shown(value)}")
         self.i += 1
+        strings = [value]
         while value.kind == "string" and self.token.kind == "string":
+            strings.append(self.token)
             self.i += 1
+        if value.kind == "string":
+            self.check_escapes(strings, known)
         if known is not None:
             problem = misfit(known, value, minus)
             if problem is not None:
@@ -263,6 +270,22 @@ class Scanner:
                     f"'{token.text}' takes {kind_of(known)}, found {'-' if minus else ''}{value.text}{problem}",
                 )
         return value
+
+    def check_escapes(self, strings: list[Token], known: Any) -> None:
+        """The Python parser lets `\\d` (a path of Windows) pass, and points nowhere when bytes are no text."""
+        if not any("\\" in string.text for string in strings):
+            return
+        for string in strings:
+            bad = next((match for match in re.finditer(r"\\(.)", string.text) if match[1] not in ESCAPES), None)
+            if bad:
+                hint = "; in a path write / or \\\\"
+                self.fail(string.at + bad.start(), f"invalid escape '{bad.group()}' in a string{hint}")
+        if known is not None and known.type == known.TYPE_STRING:
+            try:
+                b"".join(text_encoding.CUnescape(string.text[1:-1]) for string in strings).decode("utf-8")
+            except ValueError:
+                said = f"'{known.name}' takes text, and the escapes of {strings[0].text} are not UTF-8"
+                self.fail(strings[0].at, said)
 
     # what is unknown
 
