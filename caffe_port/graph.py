@@ -18,6 +18,7 @@ from caffe_port.errors import NetError, UnsupportedError
 from caffe_port.layers import REGISTRY, Layer
 from caffe_port.layers.base import Shape
 from caffe_port.proto import caffe_pb2
+from caffe_port.proto.forks import fork_fields
 
 Say = Callable[[str, str], None]
 """Where Caffe's log lines go: place in Caffe's source, message."""
@@ -133,6 +134,7 @@ def _append(
     cls = layer_class(own)
     say("layer_factory.hpp:77", f"Creating layer {own.name}")
     layer = cls(own, own.phase)
+    _refuse_fork_options(layer)
     if own.propagate_down and len(own.propagate_down) != len(own.bottom):
         raise layer.error(
             f"propagate_down is given {len(own.propagate_down)} times for {len(own.bottom)} bottoms; give it once a bottom"
@@ -210,6 +212,18 @@ def _check_count(layer: Layer, kind: str, count: int, least: int, most: int | No
     if count < least or (most is not None and count > most):
         wanted = f"{least}" if least == most else f"at least {least}" if most is None else f"{least} to {most}"
         raise layer.error(f"takes {wanted} {kind} blob(s), the definition gives {count}")
+
+
+def _refuse_fork_options(layer: Layer) -> None:
+    """Options that a fork added to a message of Caffe's: the layer knows them, or they would change its result unseen.
+
+    A whole message of a fork at layer level (`permute_param` in a ReLU) is none of this layer's, as in the forks.
+    """
+    unknown = [path for path in fork_fields(layer.param) if "." in path and path not in layer.fork_fields]
+    if unknown:
+        raise layer.unsupported(
+            f"{', '.join(unknown)}: an option of a fork that this layer does not have; remove it if the net can do without"
+        )
 
 
 def _loss_weights(layer: Layer, tops: int) -> list[float]:

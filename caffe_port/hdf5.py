@@ -69,6 +69,9 @@ def read_layers(path: Path_) -> list[LayerBlobs]:
                 layer, _, index = name.rpartition("/")
                 if not index.isdigit() or int(index) > 1000 or item.dtype.kind not in "fiu":
                     raise WireError(f"{path}: dataset 'data/{name}' is not a blob (wanted data/<layer>/<index> of numbers)")
+                # Deflate packs at most about 1032 to 1: what claims more holds no data, only a gigantic shape.
+                if item.nbytes > 1100 * item.id.get_storage_size() or item.external or item.is_virtual:
+                    raise WireError(f"{path}: dataset 'data/{name}' claims {item.shape} but stores no such data in the file")
                 found.setdefault(layer, {})[int(index)] = item[()]
 
         data.visititems(visit)

@@ -110,6 +110,9 @@ BAD = [
     ("too many params", [X, ip("a", "x", extra="param {} param {} param {}")], LayerError, "3 param entries for a layer of 2"),
     ("learned statistics",
      [X, 'layer { name: "b" type: "BatchNorm" bottom: "x" top: "b" param { lr_mult: 1 } }'], LayerError, "lr_mult must be 0"),
+    ("an option of a fork that would change the result",
+     [X, 'layer { name: "d" type: "Dropout" bottom: "x" top: "d" dropout_param { scale_train: false } }'],
+     UnsupportedError, "'d'.*dropout_param.scale_train: an option of a fork"),
     ("label counts that disagree", [X, 'layer { name: "t" type: "Input" top: "t" input_param { shape { dim: 7 } } }',
                                     ip("a", "x"), softmax_loss("a")], CaffeError, "'loss'"),
 ]

@@ -15,36 +15,40 @@ from caffe_port.layers.base import Layer, OnnxGraph, Shape, register
 class ArgMax(Layer):
     """The indices (as floats) of the `top_k` largest values, largest first; the larger index first among equal values.
 
-    With `axis`: along that axis; top: the bottom's shape with top_k there; `out_max_val` gives the values *instead of* the
-    indices. Without: over all of a sample's values; top: (N, 1, top_k), or (N, 2, top_k) with `out_max_val`: indices in
-    channel 0, values in channel 1; ones follow up to the bottom's number of axes.
+    With `axis`: along that axis; top: the bottom's shape with top_k there; `out_max_val` gives the values *instead of*
+    the indices. Without: over all of a sample's values; top: (N, 1, top_k), or (N, 2, top_k) with `out_max_val`:
+    indices in channel 0, values in channel 1; ones follow up to the bottom's number of axes.
 
-    `top_k` of 0, or more than there are values, raises an error. Where a NaN stands in the order Caffe leaves to chance;
-    here it counts as the largest. No gradient passes (Caffe aborts when asked for one).
+    `top_k` of 0, or more than there are values, raises an error. Where a NaN stands in the order Caffe leaves to
+    chance; here it counts as the largest. No gradient passes (Caffe aborts when asked for one).
 
     Source: argmax_layer.cpp of BVLC Caffe 1.0. `torch.argmax` returns the lower index among equal values.
     """
 
     differentiable_bottoms = ()
 
+    def setup(self, bottom_shapes: list[Shape]) -> None:
+        p = self.param.argmax_param
+        self.along = p.axis if p.HasField("axis") else None
+
     def top_shapes(self, bottom_shapes: list[Shape]) -> list[Shape]:
         shape, p = bottom_shapes[0], self.param.argmax_param
-        if p.HasField("axis"):
-            axis = self.axis(p.axis, len(shape))
+        if self.along is not None:
+            axis = self.axis(self.along, len(shape))
             among, top = shape[axis], (*shape[:axis], p.top_k, *shape[axis + 1 :])
         else:
             self.axis(0, len(shape))
             among = prod(shape[1:])
             top = (shape[0], 2 if p.out_max_val else 1, p.top_k) + (1,) * (len(shape) - 3)
         if not 1 <= p.top_k <= among:
-            raise self.shape_error(f"top_k {p.top_k} must be 1 to {among}, the number of values of {shape} to choose from")
+            raise self.shape_error(f"top_k {p.top_k} must be 1 to {among}, the values of {shape} to choose from")
         return [top]
 
     @torch.no_grad()
     def forward(self, x: Tensor) -> Tensor:
         p = self.param.argmax_param
-        if p.HasField("axis"):
-            values, indices = _largest(x, p.axis, p.top_k)
+        if self.along is not None:
+            values, indices = _largest(x, self.along, p.top_k)
             return values if p.out_max_val else indices.to(x.dtype)
         (shape,) = self.top_shapes([tuple(x.shape)])
         values, indices = _largest(x.reshape(x.shape[0], prod(x.shape[1:])), 1, p.top_k)
@@ -53,8 +57,8 @@ class ArgMax(Layer):
 
     def onnx(self, graph: OnnxGraph, bottoms: list[str], tops: list[str]) -> None:
         p = self.param.argmax_param
-        if p.HasField("axis"):
-            axis = self.axis(p.axis, len(graph.shape(bottoms[0])))
+        if self.along is not None:
+            axis = self.axis(self.along, len(graph.shape(bottoms[0])))
             values, indices = self._onnx_largest(graph, bottoms[0], axis)
             graph.node("Identity", [values if p.out_max_val else indices], tops)
             return
@@ -83,7 +87,7 @@ class ArgMax(Layer):
 
 
 def _largest(x: Tensor, axis: int, k: int) -> tuple[Tensor, Tensor]:
-    """The k largest values along the axis and their indices; of equal values the one with the larger index comes first."""
+    """The k largest values along the axis and their indices; of equal values the larger index comes first."""
     last = x.shape[axis] - 1
     backwards = x.flip(axis)
     if k == 1:

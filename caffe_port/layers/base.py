@@ -67,6 +67,8 @@ class Layer(nn.Module):
     """Whether Caffe makes up the top that the definition leaves out (loss layers)."""
     frozen_blobs: ClassVar[bool] = False
     """Whether the blobs are statistics that no solver may move (BatchNorm)."""
+    fork_fields: ClassVar[tuple[str, ...]] = ()
+    """Options of forks, in messages of Caffe's own, that the layer knows ("pooling_param.ceil_mode"); others are refused."""
     top_is_free: bool = False
     """Whether backward needs neither the top's value nor shares memory with it: then an in-place ReLU may overwrite it."""
     layers_inside: ClassVar[int] = 0

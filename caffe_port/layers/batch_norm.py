@@ -23,7 +23,8 @@ class BatchNorm(Layer):
       when scale_factor is 0. Their gradient is top_diff / sqrt(variance + eps).
     * otherwise the batch's mean and variance (divided by m = N * spatial) normalise, and each forward makes
       scale_factor := f * scale_factor + 1, mean := f * mean + batch mean, and
-      variance := f * variance + batch variance * m / (m - 1), with f = moving_average_fraction and no correction at m = 1.
+      variance := f * variance + batch variance * m / (m - 1), with f = moving_average_fraction (at m = 1 without the
+      factor).
 
     A bottom of one axis is one channel, where Caffe aborts. An empty batch changes no statistics.
     Source: src/caffe/layers/batch_norm_layer.cpp. torch keeps averages instead of sums with a count, and its momentum
@@ -35,8 +36,6 @@ class BatchNorm(Layer):
     top_is_free = True
 
     def setup(self, bottom_shapes: list[Shape]) -> None:
-        if self.param.batch_norm_param.update_global_stats:
-            raise self.unsupported("update_global_stats (a field of PSPNet's fork) is not known well enough to be done")
         shape = bottom_shapes[0]
         if not shape:
             raise self.shape_error("the bottom has no axis")

@@ -12,8 +12,9 @@ from caffe_port.layers.base import Layer, OnnxGraph, Shape, register
 class BatchReindex(Layer):
     """y[m] = x[index[m]].
 
-    Bottoms: x (N x ...), index (M), numbers in [0, N) as floats. Top: (M x ...). The gradient of a sample is the sum over
-    its uses; the index gets none. A number out of range raises LayerError on the CPU (on CUDA the device's assertion).
+    Bottoms: x (N x ...), index (M), numbers in [0, N) as floats. Top: (M x ...). The gradient of a sample is the sum
+    over its uses; the index gets none. A number out of range raises LayerError on the CPU (on CUDA the device's
+    assertion).
 
     Source: batch_reindex_layer.cpp of BVLC Caffe 1.0. It is `torch.index_select` along axis 0.
     """

@@ -15,8 +15,9 @@ class Bias(Layer):
     """y = x + bias, where bias is laid over the bottom's axes from `axis` on.
 
     Bottoms: x of any shape, and optionally the bias, whose shape must be x's axes from `axis` on. Top: like x.
-    Blob: bias (unless it is a bottom) with num_axes of x's axes, () for num_axes 0. Raises where it reaches past x or has
-    other sizes. Source: src/caffe/layers/bias_layer.cpp. torch broadcasts from the last axis, Caffe from `axis`.
+    Blob: bias (unless it is a bottom) with num_axes of x's axes, () for num_axes 0.
+    Raises where it reaches past x or has other sizes.
+    Source: src/caffe/layers/bias_layer.cpp. torch broadcasts from the last axis, Caffe from `axis`.
     """
 
     blob_names: ClassVar[tuple[str, ...]] = ("bias",)

@@ -10,10 +10,11 @@ from caffe_port.layers.base import Layer, OnnxGraph, Shape, register
 
 @register()
 class Concat(Layer):
-    """y = the bottoms joined along `concat_param.axis` (default 1, negative from the end), or along the older `concat_dim`.
+    """y = the bottoms joined along `concat_param.axis` (default 1, negative from the end), or along the older
+    `concat_dim`.
 
-    Bottoms: one or more, equal in all axes but that one (of size 0, too). Top: that axis summed. One bottom passes through.
-    Both options at once, or an axis out of range (`concat_dim` may not be negative), raise an error.
+    Bottoms: one or more, equal in all axes but that one (of size 0, too). Top: that axis summed. One bottom passes
+    through. Both options at once, or an axis out of range (`concat_dim` may not be negative), raise an error.
 
     Source: concat_layer.cpp of BVLC Caffe 1.0. `torch.cat` is the same, but would skip a bottom of shape (0,).
     """
@@ -21,12 +22,14 @@ class Concat(Layer):
     bottoms = (1, None)
 
     def setup(self, bottom_shapes: list[Shape]) -> None:
-        if self.param.concat_param.HasField("axis") and self.param.concat_param.HasField("concat_dim"):
+        p = self.param.concat_param
+        if p.HasField("axis") and p.HasField("concat_dim"):
             raise self.error("takes either axis or concat_dim (its older name), not both")
+        self.old_spelling = p.HasField("concat_dim")
 
     def _axis(self, rank: int) -> int:
         p = self.param.concat_param
-        if not p.HasField("concat_dim"):
+        if not self.old_spelling:
             return self.axis(p.axis, rank)
         if p.concat_dim >= rank:
             raise self.shape_error(f"concat_dim {p.concat_dim} is out of range for a bottom of {rank} axes")

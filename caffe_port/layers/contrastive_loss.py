@@ -19,11 +19,11 @@ DISTANCE_FLOOR = 1e-4
 class ContrastiveLoss(Layer):
     """loss = 1/(2N) sum_n y_n d_n^2 + (1 - y_n) max(margin - d_n, 0)^2, d_n = |a_n - b_n|.
 
-    With `legacy_version: true` the second term is max(margin - d_n^2, 0), unsquared. Bottoms: a, b (N x C, or N x C x 1 x 1),
-    and N labels y: not 0 (cut to a whole number) for similar. Top: the loss (). `margin` defaults to 1.
+    With `legacy_version: true` the second term is max(margin - d_n^2, 0), unsquared. Bottoms: a, b (N x C, or N x C x 1
+    x 1), and N labels y: not 0 (cut to a whole number) for similar. Top: the loss (). `margin` defaults to 1.
 
-    The gradient to a of a dissimilar pair is -(margin - d)/(d + 1e-4) (a - b)/N inside the margin, Caffe's own, which the
-    1e-4 keeps finite at d = 0 and which is not quite the derivative; b gets the negative. An empty batch gives NaN.
+    The gradient to a of a dissimilar pair is -(margin - d)/(d + 1e-4) (a - b)/N inside the margin, Caffe's own, which
+    the 1e-4 keeps finite at d = 0 and which is not quite the derivative; b gets the negative. An empty batch gives NaN.
 
     Source: contrastive_loss_layer.cpp of BVLC Caffe 1.0. torch has no such operation on pairs of vectors.
     """

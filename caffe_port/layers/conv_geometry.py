@@ -1,4 +1,4 @@
-"""Kernel, stride, pad and dilation of a ConvolutionParameter, by Caffe's rules. Used by Convolution, Deconvolution, Im2col.
+"""Kernel, stride, pad and dilation of a ConvolutionParameter, by Caffe's rules: for Convolution, Deconvolution, Im2col.
 
 Source: src/caffe/layers/base_conv_layer.cpp:11-107 and im2col_layer.cpp:8-104, which say the same.
 """
@@ -8,6 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+import torch.nn.functional as F
 from torch import Tensor
 
 from caffe_port.layers.base import Layer, Shape
@@ -29,22 +30,29 @@ class Geometry:
         return tuple(d * (k - 1) + 1 for k, d in zip(self.kernel, self.dilation, strict=True))
 
     def out_sizes(self, sizes: Shape) -> tuple[int, ...]:
-        """Convolution: (size + 2 pad - extent) / stride, rounded down, plus 1."""
+        """Convolution: (size + 2 pad - extent) / stride plus 1, in C++'s division, which rounds towards 0.
+
+        So a kernel that is too large by less than a stride still stands once; `missing` is what it sees beyond the pad.
+        """
         axes = zip(sizes, self.extent, self.stride, self.pad, strict=True)
-        return tuple((n + 2 * p - e) // s + 1 for n, e, s, p in axes)
+        return tuple(int((n + 2 * p - e) / s) + 1 for n, e, s, p in axes)
+
+    def missing(self, sizes: Shape) -> tuple[int, ...]:
+        """By how much the kernel is larger than the padded bottom; there it sees zeros, as in Caffe's im2col."""
+        return tuple(max(0, e - n - 2 * p) for n, e, p in zip(sizes, self.extent, self.pad, strict=True))
 
     def up_sizes(self, sizes: Shape) -> tuple[int, ...]:
         """Deconvolution: stride * (size - 1) + extent - 2 pad."""
         axes = zip(sizes, self.extent, self.stride, self.pad, strict=True)
         return tuple(s * (n - 1) + e - 2 * p for n, e, s, p in axes)
 
-    @property
-    def onnx(self) -> dict[str, tuple[int, ...]]:
+    def onnx(self, missing: tuple[int, ...]) -> dict[str, tuple[int, ...]]:
         """The attributes of ONNX's Conv and ConvTranspose; no spatial axis is one of size 1."""
-        kernel = self.kernel or (1,)
-        ones = (1,) * len(kernel)
-        pads = (self.pad or (0,)) * 2
-        return {"kernel_shape": kernel, "strides": self.stride or ones, "pads": pads, "dilations": self.dilation or ones}
+        if not self.kernel:
+            return {"kernel_shape": (1,), "strides": (1,), "pads": (0, 0), "dilations": (1,)}
+        after = tuple(p + m for p, m in zip(self.pad, missing, strict=True))
+        pads = self.pad + after
+        return {"kernel_shape": self.kernel, "strides": self.stride, "pads": pads, "dilations": self.dilation}
 
 
 def geometry(layer: Layer, shape: Shape) -> Geometry:
@@ -70,15 +78,20 @@ def per_axis(layer: Layer, p: Any, name: str, spatial: int, default: int | None)
     given = list(getattr(p, repeated))
     if name != "dilation" and (p.HasField(f"{name}_h") or p.HasField(f"{name}_w")):
         if spatial != 2:
-            raise layer.error(f"{name}_h and {name}_w are for bottoms with 2 spatial axes, not {spatial}; use {repeated}")
+            raise layer.error(f"{name}_h and {name}_w are for 2 spatial axes, not {spatial}; use {repeated}")
         if given:
             raise layer.error(f"give {repeated}, or {name}_h and {name}_w, not both")
         return getattr(p, f"{name}_h"), getattr(p, f"{name}_w")
     if not given and default is not None:
         return (default,) * spatial
     if len(given) not in (1, spatial):
-        raise layer.error(f"{repeated} is given {len(given)} times; give it once, or once for each of {spatial} spatial axes")
+        raise layer.error(f"{repeated} is given {len(given)} times; give it once, or {spatial} times, once an axis")
     return tuple(given * spatial if len(given) == 1 else given)
+
+
+def pad_after(x: Tensor, missing: tuple[int, ...]) -> Tensor:
+    """`x` with zeros behind its last axes."""
+    return F.pad(x, [side for m in reversed(missing) for side in (0, m)]) if any(missing) else x
 
 
 def as_batch(x: Tensor, axis: int, spatial: int) -> Tensor:

@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from caffe_port.layers.base import Layer, Shape, register
-from caffe_port.layers.conv_geometry import Geometry, as_batch, check_sizes, geometry
+from caffe_port.layers.conv_geometry import Geometry, as_batch, check_sizes, geometry, pad_after
 
 CONV = {1: F.conv1d, 2: F.conv2d, 3: F.conv3d}
 
@@ -20,10 +20,11 @@ class Convolution(Layer):
     """y[o] = bias[o] + sum over i, offsets of weight[o, i, offset] * x[i, position * stride - pad + offset * dilation].
 
     Bottoms: any number of one shape (leading axes..., C, spatial...), C on `axis`; each has its top (leading axes...,
-    num_output, sizes), all with the same weights. Sizes: (size + 2 pad - extent) / stride rounded down, plus 1.
+    num_output, sizes), all with the same weights. Sizes: (size + 2 pad - extent) / stride rounded
+    down, plus 1; rounded towards 0 where the kernel is larger than the padded bottom, but by less than a stride.
     Blobs: weight (num_output, C / group, kernel...), bias (num_output) unless bias_term is false.
     `engine` and `force_nd_im2col` choose among Caffe's implementations and are read past. Raises for kernel, stride or
-    pad given twice, channels that group does not divide, a bottom smaller than the kernel, and over 3 spatial axes.
+    pad given twice, channels that group does not divide, a bottom too small for the kernel, and over 3 spatial axes.
 
     Source: src/caffe/layers/base_conv_layer.cpp, conv_layer.cpp. It is torch's conv (a correlation), but for `axis`.
     """
@@ -59,7 +60,8 @@ class Convolution(Layer):
                 raise self.shape_error(f"all bottoms must have one shape, but there are {shape} and {other}")
         if len(shape) != g.axis + 1 + len(g.kernel) or shape[g.axis] != self.channels:
             raise self.shape_error(
-                f"made for {self.channels} channels on axis {g.axis} and {len(g.kernel)} spatial axes, not for a bottom {shape}"
+                f"made for {self.channels} channels on axis {g.axis} and {len(g.kernel)} spatial axes, "
+                f"not for a bottom {shape}"
             )
         spatial = shape[g.axis + 1 :]
         sizes = g.up_sizes(spatial) if self.reverse else g.out_sizes(spatial)
@@ -82,6 +84,7 @@ class Convolution(Layer):
     def product(self, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
         g = self.geometry
         conv = CONV[len(g.kernel) or 1]
+        x = pad_after(x, g.missing(tuple(x.shape[2:]))) if g.kernel else x
         return conv(x, weight, bias, g.stride or 1, g.pad or 0, g.dilation or 1, self.param.convolution_param.group)
 
     def onnx(self, graph: Any, bottoms: list[str], tops: list[str]) -> None:
@@ -92,13 +95,15 @@ class Convolution(Layer):
         blobs = [weight, graph.blob(self, "bias")] if p.bias_term else [weight]
         op = "ConvTranspose" if self.reverse else "Conv"
         for x, top in zip(bottoms, tops, strict=True):
-            if g.axis == 1 and g.kernel:
-                graph.node(op, [x, *blobs], [top], group=p.group, **g.onnx)
-                continue
             shape = graph.shape(x)
+            missing = (0,) * len(g.kernel) if self.reverse else g.missing(shape[g.axis + 1 :])
+            options = {"group": p.group, **g.onnx(missing)}
+            if g.axis == 1 and g.kernel:
+                graph.node(op, [x, *blobs], [top], **options)
+                continue
             result = self.top_shapes([shape])[0]
             flat = graph.const(np.array([-1, *(shape[g.axis :] if g.kernel else [self.channels, 1])], np.int64), "flat")
-            y = graph.node(op, [graph.node("Reshape", [x, flat]), *blobs], group=p.group, **g.onnx)
+            y = graph.node(op, [graph.node("Reshape", [x, flat]), *blobs], **options)
             # The first axis may be a batch of any size; without leading axes the whole shape is known.
             back = result if g.axis == 0 else (-1, *result[1:])
             graph.node("Reshape", [y, graph.const(np.array(back, np.int64), "shape")], [top])

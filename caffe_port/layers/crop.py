@@ -12,23 +12,27 @@ from caffe_port.layers.base import Layer, OnnxGraph, Shape, register
 class Crop(Layer):
     """y = x[..., o_i : o_i + size_i, ...] for every axis i from `crop_param.axis` (default 2) on.
 
-    Bottoms: x, and a reference whose sizes (not values) are taken; it gets no gradient. `offset` is given not at all (0),
-    once (for all cropped axes) or once an axis. Top: x's shape before `axis`, the reference's from there on. ShapeError
-    where the window leaves x, or the number of offsets does not fit.
+    Bottoms: x, and a reference whose sizes (not values) are taken; it gets no gradient. `offset` is given not at all
+    (0), once (for all cropped axes) or once an axis. Top: x's shape before `axis`, the reference's from there on.
+    ShapeError where the window leaves x, or the number of offsets does not fit.
 
     Source: crop_layer.cpp of BVLC Caffe 1.0.
     """
 
     bottoms = (2, 2)
 
+    def setup(self, bottom_shapes: list[Shape]) -> None:
+        self.offsets = list(self.param.crop_param.offset)
+
     def _window(self, shapes: list[Shape]) -> list[tuple[int, int, int]]:
         """(axis, offset, size) of every cropped axis."""
         x, reference = shapes
-        p = self.param.crop_param
-        start = self.axis(p.axis, len(x))
-        offsets = list(p.offset)
+        start = self.axis(self.param.crop_param.axis, len(x))
+        offsets = self.offsets
         if len(offsets) > 1 and len(offsets) != len(x) - start:
-            raise self.shape_error(f"{len(offsets)} offsets for {len(x) - start} cropped axes of {x}; give one, or one each")
+            raise self.shape_error(
+                f"{len(offsets)} offsets for {len(x) - start} cropped axes of {x}; give one, or one each"
+            )
         if len(reference) < len(x):
             raise self.shape_error(f"the reference {reference} has fewer axes than {x}")
         if len(offsets) < 2:

@@ -20,12 +20,12 @@ PROD, SUM, MAX = caffe_pb2.EltwiseParameter.PROD, caffe_pb2.EltwiseParameter.SUM
 class Eltwise(Layer):
     """y = prod_i x_i, sum_i coeff_i x_i (the default; coefficients default to 1) or max_i x_i.
 
-    Bottoms: two or more of one shape, which is the top's; nothing is broadcast. `coeff` belongs to SUM: PROD refuses it, MAX
-    ignores it, and it is given once a bottom or not at all.
+    Bottoms: two or more of one shape, which is the top's; nothing is broadcast. `coeff` belongs to SUM: PROD refuses
+    it, MAX ignores it, and it is given once a bottom or not at all.
 
-    Gradient of PROD: the product of the others; with `stable_prod_grad: false` y / x_i, which is NaN or inf where x_i is 0,
-    as in Caffe. Gradient of MAX: to one bottom alone; the second wins a tie with the first, after that the earlier wins.
-    A NaN in the first bottom of MAX gives way to the second, in a later one to those before it.
+    Gradient of PROD: the product of the others; with `stable_prod_grad: false` y / x_i, which is NaN or inf where x_i
+    is 0, as in Caffe. Gradient of MAX: to one bottom alone; the second wins a tie with the first, after that the
+    earlier wins. A NaN in the first bottom of MAX gives way to the second, in a later one to those before it.
 
     Source: eltwise_layer.cpp of BVLC Caffe 1.0. `torch.maximum` shares the gradient of a tie, and keeps every NaN.
     """
@@ -35,9 +35,10 @@ class Eltwise(Layer):
     def setup(self, bottom_shapes: list[Shape]) -> None:
         p = self.param.eltwise_param
         if p.coeff and len(p.coeff) != len(bottom_shapes):
-            raise self.error(f"{len(p.coeff)} coefficients for {len(bottom_shapes)} bottoms; give one a bottom, or none")
+            raise self.error(f"{len(p.coeff)} coefficients for {len(bottom_shapes)} bottoms; give one each, or none")
         if p.coeff and p.operation == PROD:
             raise self.error("coefficients are for operation SUM, not for PROD")
+        self.coeff = list(p.coeff) or [1.0] * len(bottom_shapes)
         self.top_is_free = p.operation == SUM
 
     def top_shapes(self, bottom_shapes: list[Shape]) -> list[Shape]:
@@ -52,7 +53,7 @@ class Eltwise(Layer):
     def forward(self, *bottoms: Tensor) -> Tensor:
         p = self.param.eltwise_param
         if p.operation == SUM:
-            scaled = [x if c == 1 else c * x for c, x in zip(p.coeff or [1] * len(bottoms), bottoms, strict=True)]
+            scaled = [x if c == 1 else c * x for c, x in zip(self.coeff, bottoms, strict=True)]
             return reduce(torch.add, scaled)
         if p.operation == PROD:
             return reduce(mul, bottoms) if p.stable_prod_grad else _UnstableProduct.apply(*bottoms)
@@ -72,7 +73,7 @@ class Eltwise(Layer):
             return
         scaled = [
             x if c == 1 else graph.node("Mul", [x, graph.const(np.array(c, np.float32), "coeff")])
-            for c, x in zip(p.coeff or [1] * len(bottoms), bottoms, strict=True)
+            for c, x in zip(self.coeff, bottoms, strict=True)
         ]
         graph.node("Sum", scaled, tops)
 

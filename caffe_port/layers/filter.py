@@ -15,9 +15,9 @@ class Filter(Layer):
     Bottoms: one or more of (N x ...), and the selector (N, or N x 1 x 1 ...). Tops: as many as bottoms without it, with
     M <= N samples, 0 included. Samples that are left out get a zero gradient, the selector none.
 
-    M depends on the values, so the shape rule gives N, the most there can be, as Caffe does before its first forward pass.
-    Reading M back makes a GPU wait. Source: filter_layer.cpp of BVLC Caffe 1.0, whose backward pass divides by zero at M = 0.
-    It is `Tensor.__getitem__` with a mask.
+    M depends on the values, so the shape rule gives N, the most there can be, as Caffe does before its first forward
+    pass. Reading M back makes a GPU wait. Source: filter_layer.cpp of BVLC Caffe 1.0, whose backward pass divides by
+    zero at M = 0. It is `Tensor.__getitem__` with a mask.
     """
 
     bottoms = (2, None)
@@ -29,7 +29,7 @@ class Filter(Layer):
                 f"{len(bottom_shapes)} bottoms (the last is the selector) make {len(bottom_shapes) - 1} tops, "
                 f"not {len(self.param.top)}"
             )
-        self.differentiable_bottoms = tuple(range(len(bottom_shapes) - 1))
+        self.differentiable_bottoms = tuple(range(len(bottom_shapes) - 1))  # type: ignore[misc]
 
     def top_shapes(self, bottom_shapes: list[Shape]) -> list[Shape]:
         *data, selector = bottom_shapes

@@ -12,10 +12,11 @@ from caffe_port.layers.reshape import onnx_reshape, refuse_in_place
 
 @register()
 class Flatten(Layer):
-    """Axes `axis` (default 1) to `end_axis` (default -1, the last; included) become one; negative ones count from the end.
+    """Axes `axis` (default 1) to `end_axis` (default -1, the last; included) become one; negative ones count from the
+    end.
 
-    (N, C, H, W) -> (N, C*H*W) by default. An `end_axis` just before `axis` inserts an axis of size 1, as in Caffe; further
-    before, or axes out of range, raise ShapeError. In-place is refused.
+    (N, C, H, W) -> (N, C*H*W) by default. An `end_axis` just before `axis` inserts an axis of size 1, as in Caffe;
+    further before, or axes out of range, raise ShapeError. In-place is refused.
 
     Source: flatten_layer.cpp of BVLC Caffe 1.0. `torch.flatten` is the same but for the inserted axis.
     """

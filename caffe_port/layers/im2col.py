@@ -18,8 +18,8 @@ from caffe_port.layers.conv_geometry import Geometry, check_sizes, geometry
 class Im2col(Layer):
     """Bottom (leading axes..., C, spatial...), C on `axis`; top (leading axes..., C * kernel size, sizes).
 
-    Top channel (c, offset), the offset in row-major order, holds x[c, position * stride - pad + offset * dilation], 0 in
-    the pad. Any number of spatial axes from 1. Sizes and options are Convolution's; force_nd_im2col is read past.
+    Top channel (c, offset), the offset in row-major order, holds x[c, position * stride - pad + offset * dilation],
+    0 in the pad. Any number of spatial axes from 1. Sizes and options are Convolution's; force_nd_im2col is read past.
     Raises as Convolution does. Source: src/caffe/layers/im2col_layer.cpp, src/caffe/util/im2col.cpp.
     torch.nn.functional.unfold does 2 spatial axes only and joins them into one.
     """
@@ -39,6 +39,11 @@ class Im2col(Layer):
         check_sizes(self, shape, sizes)
         return [(*shape[: g.axis], shape[g.axis] * math.prod(g.kernel), *sizes)]
 
+    def pads(self, shape: Shape) -> tuple[list[int], list[int]]:
+        """Zeros before and after each spatial axis."""
+        missing = self.geometry.missing(shape[self.geometry.axis + 1 :])
+        return list(self.geometry.pad), [p + m for p, m in zip(self.geometry.pad, missing, strict=True)]
+
     def places(self, shape: Shape) -> list[np.ndarray]:
         """For each spatial axis, which padded pixel each (offset, window) sees."""
         g = self.geometry
@@ -54,7 +59,8 @@ class Im2col(Layer):
 
     def forward(self, bottom: Tensor) -> Tensor:
         shape = tuple(bottom.shape)
-        x = F.pad(bottom, [p for pad in reversed(self.geometry.pad) for p in (pad, pad)])
+        pads, after = self.pads(shape)
+        x = F.pad(bottom, [p for both in zip(reversed(pads), reversed(after), strict=True) for p in both])
         for i, place in enumerate(self.places(shape)):
             axis = self.geometry.axis + 1 + 2 * i
             chosen = torch.from_numpy(place.reshape(-1)).to(x.device)
@@ -63,9 +69,10 @@ class Im2col(Layer):
 
     def onnx(self, graph: Any, bottoms: list[str], tops: list[str]) -> None:
         x, shape, first = bottoms[0], graph.shape(bottoms[0]), self.geometry.axis + 1
-        if any(self.geometry.pad):
-            pads = [0] * first + list(self.geometry.pad)
-            x = graph.node("Pad", [x, graph.const(np.array(pads * 2, np.int64), "pads")])
+        pads, after = self.pads(shape)
+        if any(after):
+            amounts = [0] * first + pads + [0] * first + after
+            x = graph.node("Pad", [x, graph.const(np.array(amounts, np.int64), "pads")])
         for i, place in enumerate(self.places(shape)):
             x = graph.node("Gather", [x, graph.const(place.astype(np.int64), "places")], axis=first + 2 * i)
         x = graph.node("Transpose", [x], perm=self.order())

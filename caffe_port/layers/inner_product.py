@@ -16,8 +16,8 @@ from caffe_port.layers.base import Layer, Shape, register
 class InnerProduct(Layer):
     """y = W x + b for each of the leading vectors: the axes from `axis` on are flattened into one of K elements.
 
-    Bottom (leading axes..., rest...); top (leading axes..., num_output). Blobs: weight (num_output, K), or (K, num_output)
-    with `transpose`; bias (num_output) unless bias_term is false. Raises where a reshaped bottom has another K.
+    Bottom (leading axes..., rest...); top (leading axes..., num_output). Blobs: weight (num_output, K), or with
+    `transpose` (K, num_output); bias (num_output) unless bias_term is false. Raises where a bottom has another K.
     Source: src/caffe/layers/inner_product_layer.cpp. torch.nn.Linear flattens nothing.
     """
 
@@ -38,9 +38,8 @@ class InnerProduct(Layer):
         axis = self.axis(p.axis, len(shape))
         inputs = self.weight.shape[0 if p.transpose else 1]
         if math.prod(shape[axis:]) != inputs:
-            raise self.shape_error(
-                f"the weights take {inputs} inputs, but the bottom {shape} has {math.prod(shape[axis:])} from axis {axis} on"
-            )
+            given = math.prod(shape[axis:])
+            raise self.shape_error(f"the weights take {inputs} inputs; from axis {axis} on bottom {shape} has {given}")
         return [(*shape[:axis], p.num_output)]
 
     def forward(self, bottom: Tensor) -> Tensor:

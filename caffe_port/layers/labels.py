@@ -1,4 +1,5 @@
-"""What the losses and the measures share about labels: their shape, their range, and a maximum that lets gradients through.
+"""What the losses and the measures share about labels: their shape, their range, and a maximum that lets gradients
+through.
 
 Source: loss_layer.cpp and loss_layer.hpp of BVLC Caffe 1.0. Caffe reads labels as `static_cast<int>` of a float and
 does not look whether they are classes (a release build reads whatever memory is there); here that is an error.

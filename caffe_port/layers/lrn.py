@@ -33,7 +33,7 @@ class LRN(Layer):
 
     def top_shapes(self, bottom_shapes: list[Shape]) -> list[Shape]:
         if len(bottom_shapes[0]) != 4:
-            raise self.shape_error(f"the bottom must have 4 axes (num, channels, height, width), not {bottom_shapes[0]}")
+            raise self.shape_error(f"the bottom must have 4 axes (num, channels, height, width): {bottom_shapes[0]}")
         return [bottom_shapes[0]]
 
     @property

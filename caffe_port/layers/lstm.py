@@ -16,10 +16,11 @@ from caffe_port.layers.recurrent import Recurrent
 class LSTM(Recurrent):
     """(i, f, o, g) = W_xc x_t + b_c + W_xc_static x_static + W_hc (cont_t * h_t-1), then as LSTMUnit.
 
-    Bottoms, tops and state: see Recurrent; the states are h and c, D = num_output. Blobs: W_xc (4 D, features), b_c (4 D),
-    W_xc_static (4 D, static features) if there is a static input, W_hc (4 D, D); gates in the order i, f, o, g.
-    Source: src/caffe/layers/lstm_layer.cpp; Donahue et al., 2014. torch.nn.LSTM has two biases, the order i, f, g, o and
-    no cont.
+    Bottoms, tops and state: see Recurrent; the states are h and c, D = num_output. Blobs: W_xc (4 D, features),
+    b_c (4 D), W_xc_static (4 D, static features) if there is a static input, W_hc (4 D, D); gates
+    in the order i, f, o, g.
+    Source: src/caffe/layers/lstm_layer.cpp; Donahue et al., 2014. torch.nn.LSTM has two biases, the order i, f, g, o
+    and no cont.
     """
 
     blob_names: ClassVar[tuple[str, ...]] = ("W_xc", "b_c", "W_xc_static", "W_hc")

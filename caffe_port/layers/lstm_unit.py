@@ -38,8 +38,8 @@ class LSTMUnit(Layer):
 
     Bottoms: c (1, N, D), the gates' inputs (1, N, 4 D) in the order i, f, o, g, and cont (1, N), which is 0 where a
     sequence begins and 1 elsewhere. Tops: c' and h', (1, N, D). No gradient to cont. Raises for other shapes.
-    Source: src/caffe/layers/lstm_unit_layer.cpp. For a cont that is neither 0 nor 1 the gradient to f is the derivative,
-    as in Caffe's GPU code; its CPU code differs there. torch's LSTM orders the gates i, f, g, o.
+    Source: src/caffe/layers/lstm_unit_layer.cpp. For a cont that is neither 0 nor 1 the gradient to f is the
+    derivative, as in Caffe's GPU code; its CPU code differs there. torch's LSTM orders the gates i, f, g, o.
     """
 
     bottoms: ClassVar[tuple[int, int | None]] = (3, 3)

@@ -14,12 +14,12 @@ from caffe_port.layers.base import Layer, Shape, register
 class MultinomialLogisticLoss(Layer):
     """loss = -1/N sum_n log max(p_n[label_n], 1e-20).
 
-    Bottoms: probabilities p (N x K; further axes are flattened into the classes), N labels. Top: the loss (). The gradient
-    is -1/(N max(p, 1e-20)) at the label's class and 0 elsewhere; labels get none. A label that is no class raises
-    LayerError on the CPU. An empty batch gives NaN (0/0), as in Caffe.
+    Bottoms: probabilities p (N x K; further axes are flattened into the classes), N labels. Top: the loss (). The
+    gradient is -1/(N max(p, 1e-20)) at the label's class and 0 elsewhere; labels get none. A label that is no class
+    raises LayerError on the CPU. An empty batch gives NaN (0/0), as in Caffe.
 
-    Source: multinomial_logistic_loss_layer.cpp of BVLC Caffe 1.0. Unlike `F.nll_loss` it takes probabilities and not their
-    logarithms. SoftmaxWithLoss is the same with a stable gradient.
+    Source: multinomial_logistic_loss_layer.cpp of BVLC Caffe 1.0. Unlike `F.nll_loss` it takes probabilities and not
+    their logarithms. SoftmaxWithLoss is the same with a stable gradient.
     """
 
     bottoms = (2, 2)

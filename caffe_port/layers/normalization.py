@@ -26,7 +26,7 @@ FULL, VALID, BATCH_SIZE, NONE = _Loss.FULL, _Loss.VALID, _Loss.BATCH_SIZE, _Loss
 
 
 def mode(param: Any, default: int = VALID) -> int:
-    """The mode a LossParameter asks for: `normalization`, else `normalize` (true: VALID, false: BATCH_SIZE), else default."""
+    """The mode asked for: `normalization`, else `normalize` (true: VALID, false: BATCH_SIZE), else the default."""
     if param.HasField("normalization"):
         return param.normalization
     if param.HasField("normalize"):

@@ -16,7 +16,7 @@ from caffe_port.layers.base import Layer
 
 
 class NumpyBlob:
-    """`data` and `diff` in one memory for the layer's life; only `reshape` to another count makes new ones, of zeros."""
+    """`data` and `diff` stay in one memory; only `reshape` to another count makes new ones, of zeros."""
 
     def __init__(self, shape: tuple[int, ...] = (), dtype: np.dtype | type = np.float32) -> None:
         self.data = np.zeros(shape, dtype)
@@ -78,7 +78,7 @@ class NumpyBlob:
 
 
 class ParameterBlob(NumpyBlob):
-    """A learnable blob of the layer. On the CPU `data` is the parameter's own memory; elsewhere `pull` and `push` copy."""
+    """A learnable blob. On the CPU `data` is the parameter's own memory; elsewhere `pull` and `push` copy."""
 
     def __init__(self, layer: Layer, name: str) -> None:
         self.layer, self.name = layer, name

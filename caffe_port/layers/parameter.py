@@ -9,10 +9,11 @@ from caffe_port.layers.base import Layer, OnnxGraph, Shape, register
 
 @register()
 class Parameter(Layer):
-    """The top is the layer's one blob `w`, of `parameter_param.shape`; it starts as zeros and learns from the top's diff.
+    """The top is the layer's one blob `w`, of `parameter_param.shape`; it starts as zeros and learns from the top's
+    diff.
 
-    No bottoms. Source: parameter_layer.hpp of BVLC Caffe 1.0, which has no filler either: values come from weights or from
-    the program. It is an `nn.Parameter` handed out.
+    No bottoms. Source: parameter_layer.hpp of BVLC Caffe 1.0, which has no filler either: values come from weights or
+    from the program. It is an `nn.Parameter` handed out.
     """
 
     blob_names = ("w",)

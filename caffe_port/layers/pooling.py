@@ -21,7 +21,8 @@ class Pooling(Layer):
     """Bottom (N, C, H, W); top (N, C, h, w) with h, w by `pool_window.out_len`. MAX may have a second top, the mask.
 
     * MAX: the greatest value of the window; the first of equals gets the gradient; NaN never wins. Mask: the winner's
-      place in its plane, row * W + column, as float; -1 (and the value -FLT_MAX) where nothing won. No gradient to it.
+      place in its plane, row * W + column, as float; -1 (and the value -FLT_MAX) where nothing won, and no gradient
+      then (Caffe writes that gradient outside the plane). No gradient to the mask.
     * AVE: the sum of the window's pixels divided by the window's area inside image and pad, so zero pads do count.
     * STOCHASTIC, for values that are not negative. TRAIN: one pixel, drawn with probability proportional to its value.
       TEST: sum(x^2) / sum(x), 0 where the sum is not positive. Caffe has it on the GPU only; this is that meaning
@@ -36,13 +37,14 @@ class Pooling(Layer):
     """
 
     tops: ClassVar[tuple[int, int | None]] = (1, 2)
+    fork_fields: ClassVar[tuple[str, ...]] = ("pooling_param.ceil_mode",)
 
     def setup(self, bottom_shapes: list[Shape]) -> None:
         p = self.param.pooling_param
         if len(self.param.top) > 1 and p.pool != MAX:
             raise self.error("only MAX pooling has a second top (the mask)")
         if p.global_pooling and any(p.HasField(f) for f in ("kernel_size", "kernel_h", "kernel_w")):
-            raise self.error("global_pooling makes the kernel the whole plane; remove kernel_size, kernel_h and kernel_w")
+            raise self.error("global_pooling makes the plane the kernel; remove kernel_size, kernel_h and kernel_w")
         if not p.global_pooling and p.HasField("kernel_size") == (p.HasField("kernel_h") and p.HasField("kernel_w")):
             raise self.error("the kernel must be given as kernel_size, or as kernel_h and kernel_w; and not as both")
         for field in ("pad", "stride"):
@@ -82,7 +84,8 @@ class Pooling(Layer):
         size = (shape[2], shape[3])
         counts = self.window(size).counts(size)
         if min(counts) < 1 or min(size) < 1:
-            raise self.shape_error(f"no window {self.window(size).kernel} fits a plane of {size} with this pad and rounding")
+            kernel = self.window(size).kernel
+            raise self.shape_error(f"no window {kernel} fits a plane of {size} with this pad and rounding")
         return [(*shape[:2], *counts)] * max(1, len(self.param.top))
 
     def forward(self, bottom: Tensor) -> Tensor | tuple[Tensor, ...]:

@@ -42,22 +42,23 @@ class PythonLayerBase:
 class Python(Layer):
     """Runs class `layer` of module `module` (`python_param`); `param_str` reaches it as `self.param_str`.
 
-    The class derives from `caffe.Layer` and has setup(bottom, top), reshape(bottom, top), forward(bottom, top) and, where a
-    gradient is asked for, backward(top, propagate_down, bottom). Blobs have data and diff (NumPy), reshape(*dims), shape,
-    num, channels, height, width, count. Bottoms and tops: any number, any shape. The module is looked for along sys.path and
-    then in the current directory, which is appended to it; `import caffe` in it means caffe_port.pycaffe unless a genuine
-    Caffe is installed. `share_in_parallel` changes nothing.
+    The class derives from `caffe.Layer` and has setup(bottom, top), reshape(bottom, top), forward(bottom, top) and,
+    where a gradient is asked for, backward(top, propagate_down, bottom). Blobs have data and diff (NumPy),
+    reshape(*dims), shape, num, channels, height, width, count. Bottoms and tops: any number, any shape. The module is
+    looked for along sys.path and then in the current directory, which is appended to it; `import caffe` in it means
+    caffe_port.pycaffe unless a genuine Caffe is installed. `share_in_parallel` changes nothing.
 
-    As in Caffe: reshape runs before every forward; a diff that backward does not write keeps its old value (so a gradient
-    may be written in forward); the top's diff holds the loss weight, which backward may forget. The diffs of `self.blobs`
-    are zeroed before backward and then added to the gradient. Should the net have run again before a backward pass,
-    reshape and forward are run once more for it, on the old bottoms: the class remembers only its last run.
+    As in Caffe: reshape runs before every forward; a diff that backward does not write keeps its old value (so a
+    gradient may be written in forward); the top's diff holds the loss weight, which backward may forget. The diffs of
+    `self.blobs` are zeroed before backward and then added to the gradient. Should the net have run again before a
+    backward pass, reshape and forward are run once more for it, on the old bottoms: the class remembers only its last
+    run.
 
-    The shape rule calls the user's reshape, so it is only as free of side effects as that is. A layer with no bottoms counts
-    as data, one with a loss_weight as a loss: converted nets drop them.
+    The shape rule calls the user's reshape, so it is only as free of side effects as that is. A layer with no bottoms
+    counts as data, one with a loss_weight as a loss: converted nets drop them.
 
-    Whatever the user's code raises comes out as a LayerError that names the layer and is of the raised kind too, with the
-    original as its cause. Arrays are copies in host memory: on a GPU every pass waits for two transfers.
+    Whatever the user's code raises comes out as a LayerError that names the layer and is of the raised kind too, with
+    the original as its cause. Arrays are copies in host memory: on a GPU every pass waits for two transfers.
 
     Source: python_layer.hpp and python/caffe/_caffe.cpp of BVLC Caffe 1.0.
     """
@@ -93,7 +94,7 @@ class Python(Layer):
             raise self.error(f"module '{module}' ({getattr(loaded, '__file__', '?')}) has no class '{name}'")
         if not (isinstance(cls, type) and issubclass(cls, PythonLayerBase)):
             raise self.error(
-                f"{module}.{name} does not derive from this project's caffe.Layer; where a genuine Caffe is installed too, "
+                f"{module}.{name} does not derive from this project's caffe.Layer; where a genuine Caffe is installed, "
                 "`import caffe` in the module finds that one"
             )
         return cls
@@ -147,7 +148,7 @@ class Python(Layer):
 
 
 class _Run(torch.autograd.Function):
-    """The user's forward and backward as one step of autograd; the layer's own blobs are inputs, so that they get gradients."""
+    """The user's forward and backward as one step of autograd; the layer's own blobs are inputs, to get gradients."""
 
     @staticmethod
     def forward(ctx: Any, layer: Python, bottoms: int, *tensors: Tensor) -> tuple[Tensor, ...]:
@@ -175,7 +176,7 @@ class _Run(torch.autograd.Function):
 
 
 def _of_kind(cause: Exception, message: str) -> LayerError:
-    """A LayerError that `except` clauses for the cause's own kind catch as well (pycaffe lets the cause itself through)."""
+    """A LayerError that is of the cause's kind as well: pycaffe lets the cause through, and callers catch that."""
     plain = {"__init__": lambda self, text: Exception.__init__(self, text), "__str__": Exception.__str__}
     try:
         return type(f"Python{type(cause).__name__}", (LayerError, type(cause)), plain)(message)

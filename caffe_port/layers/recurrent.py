@@ -122,7 +122,7 @@ class Recurrent(Layer):
         return streams * (time * each + once)
 
     def onnx(self, graph: Any, bottoms: list[str], tops: list[str]) -> None:
-        """Unrolled over the T steps. The state between calls is not kept: without expose_hidden it starts from zeros."""
+        """Unrolled over the T steps. No state is kept between calls: without expose_hidden it starts from zeros."""
         x, cont = bottoms[:2]
         weight, bias, static = self.input_blobs
         # Reshape's 0 keeps T and N as they come.

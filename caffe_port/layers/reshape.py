@@ -14,17 +14,17 @@ from caffe_port.layers.base import Layer, OnnxGraph, Shape, register
 class Reshape(Layer):
     """Replaces the axes [axis, axis + num_axes) of the bottom by `reshape_param.shape`; values and their order stay.
 
-    `axis` defaults to 0; a negative one counts from the end *with one past the last axis*, so -1 appends axes. `num_axes`
-    defaults to -1: all that follow; 0 only inserts. A dim of 0 copies the bottom's dim at the same place of the whole
-    shape, at most one dim of -1 is what remains. ShapeError: counts that differ, a 0 with nothing to copy, several -1, axes
-    out of range. In-place is refused.
+    `axis` defaults to 0; a negative one counts from the end *with one past the last axis*, so -1 appends axes.
+    `num_axes` defaults to -1: all that follow; 0 only inserts. A dim of 0 copies the bottom's dim at the same place of
+    the whole shape, at most one dim of -1 is what remains. ShapeError: counts that differ, a 0 with nothing to copy,
+    several -1, axes out of range. In-place is refused.
 
     Source: reshape_layer.cpp of BVLC Caffe 1.0. `torch.reshape` knows neither 0 nor a range of axes.
     """
 
     def setup(self, bottom_shapes: list[Shape]) -> None:
         refuse_in_place(self)
-        dims = list(self.param.reshape_param.shape.dim)
+        self.dims = dims = list(self.param.reshape_param.shape.dim)
         if dims.count(-1) > 1:
             raise self.shape_error(f"new shape {dims} holds several -1; at most one dimension can be inferred")
         if min(dims, default=0) < -1:
@@ -45,11 +45,11 @@ class Reshape(Layer):
     def top_shapes(self, bottom_shapes: list[Shape]) -> list[Shape]:
         shape = bottom_shapes[0]
         start, end = self._range(len(shape))
-        new = list(self.param.reshape_param.shape.dim)
+        new = list(self.dims)
         for i, dim in enumerate(new):
             if dim == 0:
                 if start + i >= len(shape):
-                    raise self.shape_error(f"dimension {i} of the new shape is 0, but {shape} has no axis {start + i} to copy")
+                    raise self.shape_error(f"dimension {i} of the new shape is 0, but {shape} has no axis {start + i}")
                 new[i] = shape[start + i]
         top = [*shape[:start], *new, *shape[end:]]
         if -1 in new:
@@ -68,7 +68,7 @@ class Reshape(Layer):
     def onnx(self, graph: OnnxGraph, bottoms: list[str], tops: list[str]) -> None:
         shape = graph.shape(bottoms[0])
         start, end = self._range(len(shape))
-        onnx_reshape(self, graph, bottoms, tops, start, list(self.param.reshape_param.shape.dim), end)
+        onnx_reshape(self, graph, bottoms, tops, start, self.dims, end)
 
 
 def refuse_in_place(layer: Layer) -> None:
@@ -79,19 +79,14 @@ def refuse_in_place(layer: Layer) -> None:
 def onnx_reshape(
     layer: Layer, graph: OnnxGraph, bottoms: list[str], tops: list[str], start: int, new: list[int], end: int
 ) -> None:
-    """Axes [start, end) of the bottom replaced by `new`, with no batch size written down.
+    """Axes [start, end) of the bottom replaced by `new`, with no batch size written but one that the definition states.
 
-    ONNX means by 0 and -1 what Caffe means. The batch is copied (0) where it stays first, and is what remains (-1) where it
-    moves or is merged; a dimension that the definition infers is then written as the number it is.
+    ONNX means by 0 and -1 what Caffe means. Axes before `start` are copied (0). Where axes are inserted before the
+    batch it is what remains (-1), and a dimension that the definition infers is written as the 1 that it must be.
     """
     shape = graph.shape(bottoms[0])
-    (top,) = layer.top_shapes([shape])
     dims = [0] * start + new + list(shape[end:])
-    if start == 0 and end == 0 and shape:  # axes inserted before the batch
+    if end == 0 and shape:
+        (top,) = layer.top_shapes([shape])
         dims = [*top[: len(new)], -1, *shape[1:]]
-    elif start == 0 and new and new[0] > 0:
-        if top[0] == shape[0]:
-            dims[0] = 0
-        elif -1 not in dims:
-            dims[0] = -1
     graph.node("Reshape", [bottoms[0], graph.const(np.array(dims, np.int64), "shape")], tops)

@@ -16,8 +16,8 @@ class Scale(Layer):
     """y = x * scale + bias, where scale and bias are laid over the bottom's axes from `axis` on.
 
     Bottoms: x of any shape, and optionally the scale, whose shape must be x's axes from `axis` on. Top: like x.
-    Blobs: scale (unless it is a bottom) with num_axes of x's axes, () for num_axes 0; filled with 1 unless a filler is given;
-    bias of the same shape with bias_term. Raises where the coefficient reaches past x or has other sizes.
+    Blobs: scale (unless it is a bottom) with num_axes of x's axes, () for num_axes 0, filled with 1 unless a filler is
+    given; bias of the same shape with bias_term. Raises where the coefficient reaches past x or has other sizes.
     Source: src/caffe/layers/scale_layer.cpp. torch broadcasts from the last axis, Caffe from `axis`.
     """
 
@@ -58,4 +58,5 @@ class Scale(Layer):
         product = graph.node("Mul", [x, factor], 1 if p.bias_term else tops)
         if p.bias_term:
             bias = graph.blob(self, "bias")
-            graph.node("Add", [product, coefficient.onnx_laid_over(graph, self, p.axis, bias, self.bias.dim(), x)], tops)
+            term = coefficient.onnx_laid_over(graph, self, p.axis, bias, self.bias.dim(), x)
+            graph.node("Add", [product, term], tops)

@@ -29,6 +29,10 @@ class SigmoidCrossEntropyLoss(Layer):
     differentiable_bottoms = (0,)
     auto_tops = True
 
+    def setup(self, bottom_shapes: list[Shape]) -> None:
+        self.ignore = label.ignored(self.param.loss_param)
+        self.mode = normalization.mode(self.param.loss_param, default=normalization.BATCH_SIZE)
+
     def top_shapes(self, bottom_shapes: list[Shape]) -> list[Shape]:
         label.same_batch(self, bottom_shapes)
         scores, targets = bottom_shapes
@@ -39,9 +43,7 @@ class SigmoidCrossEntropyLoss(Layer):
     def forward(self, scores: Tensor, targets: Tensor) -> Tensor:
         wanted = targets.detach().reshape(scores.shape)
         each = F.binary_cross_entropy_with_logits(scores, wanted, reduction="none")
-        ignore = label.ignored(self.param.loss_param)
-        valid = None if ignore is None else wanted.trunc() != ignore
+        valid = None if self.ignore is None else wanted.trunc() != self.ignore
         if valid is not None:
             each = each.where(valid, each.new_zeros(()))
-        mode = normalization.mode(self.param.loss_param, default=normalization.BATCH_SIZE)
-        return each.sum() / normalization.divisor(mode, scores.shape[0], prod(scores.shape[1:]), valid)
+        return each.sum() / normalization.divisor(self.mode, scores.shape[0], prod(scores.shape[1:]), valid)

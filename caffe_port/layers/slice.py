@@ -12,8 +12,8 @@ from caffe_port.layers.base import Layer, OnnxGraph, Shape, register
 class Slice(Layer):
     """Cuts the bottom along `slice_param.axis` (default 1, negative from the end), or along the older `slice_dim`.
 
-    `slice_point` gives the places to cut, one fewer than there are tops, rising; without it all pieces are equal and the
-    axis must divide by the number of tops. With one top the bottom passes through. Anything else raises an error.
+    `slice_point` gives the places to cut, one fewer than there are tops, rising; without it all pieces are equal and
+    the axis must divide by the number of tops. With one top the bottom passes through. Anything else raises an error.
 
     Source: slice_layer.cpp of BVLC Caffe 1.0. `torch.split` takes sizes where Caffe takes places.
     """
@@ -21,12 +21,15 @@ class Slice(Layer):
     tops = (1, None)
 
     def setup(self, bottom_shapes: list[Shape]) -> None:
-        if self.param.slice_param.HasField("axis") and self.param.slice_param.HasField("slice_dim"):
+        p = self.param.slice_param
+        if p.HasField("axis") and p.HasField("slice_dim"):
             raise self.error("takes either axis or slice_dim (its older name), not both")
+        self.old_spelling = p.HasField("slice_dim")
+        self.points, self.pieces = list(p.slice_point), len(self.param.top)
 
     def _axis(self, rank: int) -> int:
         p = self.param.slice_param
-        if not p.HasField("slice_dim"):
+        if not self.old_spelling:
             return self.axis(p.axis, rank)
         if p.slice_dim >= rank:
             raise self.shape_error(f"slice_dim {p.slice_dim} is out of range for a bottom of {rank} axes")
@@ -34,16 +37,20 @@ class Slice(Layer):
 
     def _sizes(self, length: int) -> list[int]:
         """How long each top is, of an axis of `length`."""
-        points, tops = list(self.param.slice_param.slice_point), len(self.param.top)
+        points, tops = self.points, self.pieces
         if not points:
             if length % tops:
-                raise self.shape_error(f"axis of size {length} cannot be cut into {tops} equal tops; give slice_point")
+                raise self.shape_error(
+                    f"an axis of {length} cannot be cut into {tops} equal tops; give slice_point"
+                )
             return [length // tops] * tops
         if len(points) != tops - 1:
-            raise self.shape_error(f"{len(points)} slice_points cut {len(points) + 1} pieces, but {tops} tops are named")
+            raise self.shape_error(
+                f"{len(points)} slice_points cut {len(points) + 1} pieces, but there are {tops} tops"
+            )
         cuts = [0, *points]
         if any(b <= a for a, b in zip(cuts, points, strict=False)) or points[-1] > length or tops > length:
-            raise self.shape_error(f"slice_points {points} must rise from 1 on and stay within the axis of size {length}")
+            raise self.shape_error(f"slice_points {points} must rise from 1 on and stay within the axis of {length}")
         return [b - a for a, b in zip(cuts, [*points, length], strict=True)]
 
     def top_shapes(self, bottom_shapes: list[Shape]) -> list[Shape]:
@@ -58,15 +65,14 @@ class Slice(Layer):
     def onnx(self, graph: OnnxGraph, bottoms: list[str], tops: list[str]) -> None:
         shape = graph.shape(bottoms[0])
         axis = self._axis(len(shape))
-        points = list(self.param.slice_param.slice_point)
         if len(tops) == 1:
             graph.node("Identity", bottoms, tops)
-        elif not points:
+        elif not self.points:
             graph.node("Split", bottoms, tops, axis=axis)
         elif axis:
             sizes = np.array(self._sizes(shape[axis]), np.int64)
             graph.node("Split", [*bottoms, graph.const(sizes, "sizes")], tops, axis=axis)
         else:  # the batch: its size may not be written down, so the last piece goes up to an open end
-            places = [graph.const(np.array([p], np.int64), "place") for p in [0, *points, 2**31 - 1]]
+            places = [graph.const(np.array([p], np.int64), "place") for p in [0, *self.points, 2**31 - 1]]
             for top, start, end in zip(tops, places, places[1:], strict=False):
                 graph.node("Slice", [*bottoms, start, end, places[0]], [top])

@@ -20,9 +20,10 @@ NO_LABEL = -(2**62)
 class SoftmaxWithLoss(Layer):
     """loss = -1/d sum_i log max(p_i[label_i], FLT_MIN), p = softmax of the scores along `softmax_param.axis`.
 
-    Bottoms: scores (N x C x ...), labels: as many as there are scores without the class axis (N x 1 x H x W and N x H x W
-    both do), classes 0 to C-1 as floats. Tops: the loss (), and the probabilities (like the scores) where a second top is
-    named. d: see normalization.py; default VALID. Pixels of `loss_param.ignore_label` cost nothing and get no gradient.
+    Bottoms: scores (N x C x ...), labels: as many as there are scores without the class axis (N x 1 x H x W and N x H x
+    W both do), classes 0 to C-1 as floats. Tops: the loss (), and the probabilities (like the scores) where a second
+    top is named. d: see normalization.py; default VALID. Pixels of `loss_param.ignore_label` cost nothing and get no
+    gradient.
 
     The gradient is p - onehot(label), also where the clamp at FLT_MIN acts. No gradient enters by the probabilities or
     leaves to the labels, as in Caffe. A label that is no class raises LayerError on the CPU.
@@ -38,27 +39,30 @@ class SoftmaxWithLoss(Layer):
     auto_tops = True
     layers_inside = 1
 
+    def setup(self, bottom_shapes: list[Shape]) -> None:
+        self.ignore = label.ignored(self.param.loss_param)
+        self.mode = normalization.mode(self.param.loss_param)
+        self.top_count = max(1, len(self.param.top))
+
     def top_shapes(self, bottom_shapes: list[Shape]) -> list[Shape]:
         label.same_batch(self, bottom_shapes)
         outer, _, inner = label.around(self, bottom_shapes[0], self.param.softmax_param.axis)
         label.one_label_each(self, outer, inner, bottom_shapes[1])
-        return [(), bottom_shapes[0]][: max(1, len(self.param.top))]
+        return [(), bottom_shapes[0]][: self.top_count]
 
     def forward(self, scores: Tensor, labels: Tensor) -> tuple[Tensor, ...]:
         axis = self.param.softmax_param.axis
         outer, classes, inner = label.around(self, tuple(scores.shape), axis)
-        ignore = label.ignored(self.param.loss_param)
-        wanted = label.class_labels(self, labels, classes, ignore).reshape(outer, inner)
+        wanted = label.class_labels(self, labels, classes, self.ignore).reshape(outer, inner)
         each = F.cross_entropy(
             scores.reshape(outer, classes, inner),
             wanted,
             reduction="none",
-            ignore_index=NO_LABEL if ignore is None else ignore,
+            ignore_index=NO_LABEL if self.ignore is None else self.ignore,
         )
         each = -label.floor(-each, math.log(FLT_MIN))
-        valid = None if ignore is None else wanted != ignore
-        mode = normalization.mode(self.param.loss_param)
-        loss = each.sum() / normalization.divisor(mode, outer, inner, valid)
-        if len(self.param.top) < 2:
+        valid = None if self.ignore is None else wanted != self.ignore
+        loss = each.sum() / normalization.divisor(self.mode, outer, inner, valid)
+        if self.top_count < 2:
             return (loss,)
         return loss, scores.detach().softmax(axis)

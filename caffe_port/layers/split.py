@@ -21,12 +21,13 @@ class Split(Layer):
     def setup(self, bottom_shapes: list[Shape]) -> None:
         if self.param.bottom and self.param.bottom[0] in self.param.top:
             raise self.error(f"cannot work in place on '{self.param.bottom[0]}'; name the top differently")
+        self.copies = len(self.param.top)
 
     def top_shapes(self, bottom_shapes: list[Shape]) -> list[Shape]:
-        return [bottom_shapes[0]] * len(self.param.top)
+        return [bottom_shapes[0]] * self.copies
 
     def forward(self, x: Tensor) -> tuple[Tensor, ...]:
-        return tuple(x.view_as(x) for _ in self.param.top)
+        return tuple(x.view_as(x) for _ in range(self.copies))
 
     def onnx(self, graph: OnnxGraph, bottoms: list[str], tops: list[str]) -> None:
         for top in tops:

@@ -50,13 +50,13 @@ class SPP(Layer):
     def top_shapes(self, bottom_shapes: list[Shape]) -> list[Shape]:
         shape = bottom_shapes[0]
         if len(shape) != 4 or min(shape[2:]) < 1:
-            raise self.shape_error(f"the bottom must be (num, channels, height, width) with a plane of pixels, not {shape}")
+            raise self.shape_error(f"the bottom must be (num, channels, height, width) with pixels, not {shape}")
         windows = self.windows(shape)
         for level, window in enumerate(windows):
             if window.pad[0] >= window.kernel[0] or window.pad[1] >= window.kernel[1]:
                 raise self.shape_error(
-                    f"planes of {shape[2:]} are too small for level {level}: {2**level} bins a side need pad {window.pad}, "
-                    f"but the kernel is {window.kernel}; lower pyramid_height"
+                    f"planes of {shape[2:]} are too small for level {level}: {2**level} bins a side need "
+                    f"pad {window.pad}, but the kernel is {window.kernel}; lower pyramid_height"
                 )
         counts = [window.counts((shape[2], shape[3])) for window in windows]
         if len(counts) == 1:

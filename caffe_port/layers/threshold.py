@@ -14,7 +14,8 @@ from caffe_port.layers.base import Layer, register
 class Threshold(Layer):
     """y = 1 where x > threshold, else 0 (also where x is NaN).
 
-    Bottom and top: any shape; the top is a float blob. No gradient passes. Source: src/caffe/layers/threshold_layer.cpp:8-23.
+    Bottom and top: any shape; the top is a float blob. No gradient passes.
+    Source: src/caffe/layers/threshold_layer.cpp:8-23.
     torch.nn.Threshold is another function: it keeps x above the threshold.
     """
 

@@ -14,10 +14,11 @@ from caffe_port.solver.rule import Rule, register, single
 @register
 class Adam(Rule):
     """m = b1 * m + (1 - b1) * diff; v = b2 * v + (1 - b2) * diff^2;
-    data -= rate * sqrt(1 - b2^t) / (1 - b1^t) * m / (sqrt(v) + delta), with b1 = momentum, b2 = momentum2, t = iter + 1.
+    data -= rate * sqrt(1 - b2^t) / (1 - b1^t) * m / (sqrt(v) + delta); b1 = momentum, b2 = momentum2, t = iter + 1.
 
-    delta stands beside the uncorrected sqrt(v) (torch.optim.Adam adds it after the correction). The history is m of every
-    parameter, then v of every parameter. Source: `AdamSolver::ComputeUpdateValue`, src/caffe/solvers/adam_solver.cpp.
+    delta stands beside the uncorrected sqrt(v) (torch.optim.Adam adds it after the correction). The history is m of
+    every parameter, then v of every parameter.
+    Source: `AdamSolver::ComputeUpdateValue`, src/caffe/solvers/adam_solver.cpp.
     """
 
     slots = 2

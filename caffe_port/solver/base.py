@@ -1,6 +1,6 @@
 """The solver: the loop that trains a net by its definition, with tests, displays and snapshots, as Caffe's does.
 
-Source: src/caffe/solver.cpp and src/caffe/solvers/sgd_solver.cpp of BVLC Caffe 1.0; the places in the log lines are theirs.
+Source: src/caffe/solver.cpp and src/caffe/solvers/sgd_solver.cpp of BVLC Caffe 1.0, which the log lines name.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from caffe_port.errors import CaffeError, SolverError
 from caffe_port.islands import Islands
 from caffe_port.net import Net
 from caffe_port.proto import caffe_pb2, text
+from caffe_port.proto.forks import fork_fields
 from caffe_port.proto.load import read_solver
 from caffe_port.solver import debug_info, gradient, lr_policy, nets, state
 from caffe_port.solver.actions import Action, Poll, never
@@ -310,15 +311,16 @@ class Solver:
     def _check(self) -> None:
         """What Caffe finds out on the way, found out before anything is built."""
         param = self.param
+        foreign = [name for name in fork_fields(param) if "." not in name]
+        if foreign:
+            raise SolverError(f"{', '.join(foreign)}: an option of a fork's solver that is not known here; remove it")
         if param.average_loss < 1:
             raise SolverError(f"average_loss must be at least 1, but is {param.average_loss}")
         if param.iter_size < 1:
             raise SolverError(f"iter_size must be at least 1, but is {param.iter_size}")
         lr_policy.policy(param)
-        if param.weight_decay and param.regularization_type not in gradient.REGULARIZATIONS:
-            raise SolverError(
-                f"unknown regularization_type '{param.regularization_type}'; known are {', '.join(gradient.REGULARIZATIONS)}"
-            )
+        if param.weight_decay:
+            gradient.check_kind(param.regularization_type)
         if param.snapshot:
             self._check_snapshot_prefix()
 
@@ -332,8 +334,8 @@ class Solver:
             os.remove(probe)
         except OSError as error:
             raise SolverError(
-                f"cannot write to snapshot prefix '{self.param.snapshot_prefix}' ({error.strerror}); make sure that the "
-                "directory exists and is writable"
+                f"cannot write to snapshot prefix '{self.param.snapshot_prefix}' ({error.strerror}); "
+                "make sure that the directory exists and is writable"
             ) from error
 
     def _build(self, definition: nets.Definition, message: str, device: torch.device | str, log_nets: bool) -> Net:

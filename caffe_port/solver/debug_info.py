@@ -1,7 +1,7 @@
 """The lines of `debug_info: true`: the mean absolute value of every blob, layer by layer, as the net runs.
 
-Source: `Net::ForwardDebugInfo`, `BackwardDebugInfo` and the end of `Backward`, src/caffe/net.cpp. Caffe names a parameter by
-its number in the layer, or by its `param { name }`.
+Source: `Net::ForwardDebugInfo`, `BackwardDebugInfo` and the end of `Backward`, src/caffe/net.cpp. Caffe names a
+parameter by its number in the layer, or by its `param { name }`.
 """
 
 from __future__ import annotations
@@ -34,7 +34,9 @@ def watched(net: Net) -> Islands:
             return
         for bottom, wanted in zip(node.bottoms, node.propagate_down, strict=True):
             if wanted:
-                _say("net.cpp:621", "Backward", node.name, f"bottom blob {bottom.name} diff", net.blobs[bottom.name].diff)
+                _say(
+                    "net.cpp:621", "Backward", node.name, f"bottom blob {bottom.name} diff", net.blobs[bottom.name].diff
+                )
         for i, (name, blob) in enumerate(zip(node.layer.present_blobs, node.layer.blobs, strict=True)):
             if blob.requires_grad:
                 owner = Islands._owner(node, name)
@@ -61,9 +63,6 @@ def _say(place: str, direction: str, layer: str, what: str, values: Tensor) -> N
 def _totals(net: Net) -> None:
     data = [learnable.tensor.detach() for learnable in net.learnable]
     diffs = [learnable.diff for learnable in net.learnable]
-    l1 = [sum(float(t.abs().sum()) for t in tensors) for tensors in (data, diffs)]
-    l2 = [sum(float(t.square().sum()) for t in tensors) ** 0.5 for tensors in (data, diffs)]
-    log.error(
-        "net.cpp:721",
-        f"    [Backward] All net params (data, diff): L1 norm = ({l1[0]:g}, {l1[1]:g}); L2 norm = ({l2[0]:g}, {l2[1]:g})",
-    )
+    l1 = ", ".join(f"{sum(float(t.abs().sum()) for t in tensors):g}" for tensors in (data, diffs))
+    l2 = ", ".join(f"{sum(float(t.square().sum()) for t in tensors) ** 0.5:g}" for tensors in (data, diffs))
+    log.error("net.cpp:721", f"    [Backward] All net params (data, diff): L1 norm = ({l1}); L2 norm = ({l2})")

@@ -17,6 +17,12 @@ from caffe_port.errors import SolverError
 REGULARIZATIONS = ("L2", "L1")
 
 
+def check_kind(kind: str) -> None:
+    """Refuse a `regularization_type` that is not Caffe's."""
+    if kind not in REGULARIZATIONS:
+        raise SolverError(f"unknown regularization_type '{kind}'; known are {', '.join(REGULARIZATIONS)}")
+
+
 def clip(diffs: list[Tensor], limit: float) -> None:
     """Scale all diffs down so that the L2 norm over all of them is at most `limit`; a negative limit is none.
 
@@ -45,8 +51,7 @@ def regularise(diffs: list[Tensor], data: list[Tensor], decays: Sequence[float],
     chosen = [i for i, decay in enumerate(decays) if decay]
     if not chosen:
         return
-    if kind not in REGULARIZATIONS:
-        raise SolverError(f"unknown regularization_type '{kind}'; known are {', '.join(REGULARIZATIONS)}")
+    check_kind(kind)
     values = [data[i] for i in chosen]
     if kind == "L1":
         values = list(torch._foreach_sign(values))

@@ -1,8 +1,8 @@
 """The learning rate of an iteration: pure functions of the solver's definition, in Caffe's single precision.
 
 Source: `SGDSolver::GetLearningRate`, src/caffe/solvers/sgd_solver.cpp of BVLC Caffe 1.0. There `pow(float, int)` is a
-double product that is rounded once, while `pow(float, float)` and `exp(float)` round to float before they are multiplied;
-the functions here do the same, so the rate is Caffe's to the last bit.
+double product that is rounded once, while `pow(float, float)` and `exp(float)` round to float before they are
+multiplied; the functions here do the same, so the rate is Caffe's to the last bit.
 """
 
 from __future__ import annotations

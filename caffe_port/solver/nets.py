@@ -19,7 +19,7 @@ TRAIN_FIELDS = ("net", "net_param", "train_net", "train_net_param")
 
 @dataclass(frozen=True)
 class Definition:
-    """A net to build: where its definition comes from, in the words of Caffe's log, and the definition with its state."""
+    """A net to build: where its definition comes from, in the words of Caffe's log, and the definition in its state."""
 
     place: str
     source: str
@@ -63,7 +63,9 @@ def test_nets(param: Any) -> list[Definition]:
             f"test_state must be unspecified or specified once per test net: {len(param.test_state)} for {len(named)}"
         )
     if named and param.test_interval <= 0:
-        raise SolverError(f"there are {len(named)} test nets, but test_interval is {param.test_interval}; set it above 0")
+        raise SolverError(
+            f"there are {len(named)} test nets, but test_interval is {param.test_interval}; set it above 0"
+        )
     states = list(param.test_state) or [caffe_pb2.NetState()] * len(named)
     return [
         Definition("solver.cpp:190", source, _with_state(_read(value, field), caffe_pb2.TEST, state))

@@ -1,8 +1,8 @@
 """What an update rule is, and the registry of the six.
 
-A rule turns diffs into what is subtracted from the data. It is written over the lists of all parameters at once (torch's
-`_foreach_*` operations: one call for the whole net, not one a blob), and holds no state: the history is the solver's, in
-the order in which a `.solverstate` keeps it.
+A rule turns diffs into what is subtracted from the data. It is written over the lists of all parameters at once
+(torch's `_foreach_*` operations: one call for the whole net, not one a blob), and holds no state: the history is the
+solver's, in the order in which a `.solverstate` keeps it.
 """
 
 from __future__ import annotations

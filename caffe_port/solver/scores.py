@@ -10,7 +10,7 @@ from torch import Tensor
 from caffe_port.errors import DataError
 
 
-def output_line(name: str, value: float, weight: float) -> str:
+def output_line(name: str, value: float | np.floating, weight: float) -> str:
     """`loss = 0.5 (* 2 = 1 loss)`; the bracket only for outputs that a loss weight counts."""
     if not weight:
         return f"{name} = {value:g}"

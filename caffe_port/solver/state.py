@@ -58,7 +58,9 @@ def find_weights(state: State, path: str | os.PathLike[str]) -> str:
     for candidate in (Path(state.learned_net), beside):
         if candidate.is_file():
             return str(candidate)
-    raise SolverError(f"{path} continues from the weights '{state.learned_net}', which is neither there nor at '{beside}'")
+    raise SolverError(
+        f"{path} continues from the weights '{state.learned_net}', which is neither there nor at '{beside}'"
+    )
 
 
 def check(state: State, shapes: Sequence[tuple[int, ...]], path: str | os.PathLike[str]) -> None:

@@ -7,7 +7,7 @@ from caffe_port.errors import LayerError
 from tests.layers.runner import Case, make, run
 
 FILL = 'filler { type: "gaussian" std: 1 }'
-OPENCV = "it has no Bias layer of this form"
+OPENCV = "it has no Bias"
 
 
 def reference(axis=1):

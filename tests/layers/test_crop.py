@@ -7,7 +7,8 @@ X = (2, 3, 6, 8)
 
 
 def case(options, reference_shape, window, **more):
-    return Case(f"{options or 'default'} to {reference_shape}", f'type: "Crop" crop_param {{ {options} }}', [X, reference_shape],
+    text = f'type: "Crop" crop_param {{ {options} }}'
+    return Case(f"{options or 'default'} to {reference_shape}", text, [X, reference_shape],
                 lambda bottoms, blobs: [bottoms[0][window]], gradient=(0,), **more)
 
 

@@ -16,7 +16,7 @@ CASES = [
     Case("test", 'type: "Dropout"', [(2, 3, 5, 7)], same),
     Case("train", 'type: "Dropout" dropout_param { dropout_ratio: 0.3 }', [(2, 3, 5)], phase="TRAIN"),
     Case("ratio 0", 'type: "Dropout" dropout_param { dropout_ratio: 0 }', [(2, 3, 5)], same, phase="TRAIN"),
-    Case("fork's test", UNSCALED, [(2, 3)], lambda bottoms, blobs: [0.75 * bottoms[0]], opencv="its schema lacks scale_train"),
+    Case("fork's test", UNSCALED, [(2, 3)], lambda bottoms, blobs: [0.75 * bottoms[0]]),
 ]
 test_cases = run(CASES)
 

@@ -25,7 +25,8 @@ def largest(bottoms, blobs):
 
 
 def case(options, bottoms, ref, **more):
-    return Case(f"{options or 'sum'} of {bottoms}", f'type: "Eltwise" eltwise_param {{ {options} }}', [SHAPE] * bottoms, ref, **more)
+    text = f'type: "Eltwise" eltwise_param {{ {options} }}'
+    return Case(f"{options or 'sum'} of {bottoms}", text, [SHAPE] * bottoms, ref, **more)
 
 
 CASES = [
@@ -50,7 +51,8 @@ test_refused = refusals([
 
 
 def gradients(options, *values):
-    layer = make(Case("l", f'type: "Eltwise" eltwise_param {{ {options} }}', [(len(values[0]),)] * len(values))).layer("l")
+    text = f'type: "Eltwise" eltwise_param {{ {options} }}'
+    layer = make(Case("l", text, [(len(values[0]),)] * len(values))).layer("l")
     bottoms = [torch.tensor(v, requires_grad=True) for v in values]
     top = layer(*bottoms)
     top.sum().backward()

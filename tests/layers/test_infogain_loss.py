@@ -39,7 +39,8 @@ def case(name, options, bottoms, ref, **more):
 CASES = [
     case("default", "", [(3, 5), labels((3,), 5), H], loss_only()),
     case("pixels", "", [(2, 5, 3, 4), labels((2, 1, 3, 4), 5), H.reshape(1, 1, 5, 5)], loss_only()),
-    case("axis", "infogain_loss_param { axis: -2 }", [(2, 3, 5, 4), labels((2, 3, 4), 5), H.ravel()], loss_only(axis=2)),
+    case("axis", "infogain_loss_param { axis: -2 }", [(2, 3, 5, 4), labels((2, 3, 4), 5), H.ravel()],
+         loss_only(axis=2)),
     case("probabilities", "", [(3, 5), labels((3,), 5), H], reference(), tops=2, gradient=False),
     *(case(f"{mode} ignore", f"loss_param {{ normalization: {mode} ignore_label: 255 }}",
            [(2, 5, 3), np.where(labels((2, 3), 2) > 0, labels((2, 3), 5), 255), H], loss_only(mode, ignore=255))
@@ -58,7 +59,8 @@ def test_the_matrix_from_a_file(tmp_path):
     path = tmp_path / "H.binaryproto"
     binary.write_blob(path, H.astype(np.float32))
     wanted = labels((3,), 5)
-    layer = make(Case("l", f'type: "InfogainLoss" infogain_loss_param {{ source: "{path}" }}', [(3, 5), (3,)])).layer("l")
+    text = f'type: "InfogainLoss" infogain_loss_param {{ source: "{path}" }}'
+    layer = make(Case("l", text, [(3, 5), (3,)])).layer("l")
     x = np.random.default_rng(5).normal(size=(3, 5)).astype(np.float32)
     (loss,) = layer(torch.tensor(x), torch.tensor(wanted))
     assert loss.item() == pytest.approx(float(reference(matrix=H)([x.astype(float), wanted], [])[0]), rel=1e-5)

@@ -5,8 +5,8 @@ import torch
 from tests.layers.runner import Case, make, run
 
 CASES = [
-    Case("matrix", 'type: "Parameter" parameter_param { shape { dim: 3 dim: 5 } }', [], lambda bottoms, blobs: [blobs[0]],
-         opencv="it has no Parameter"),
+    Case("matrix", 'type: "Parameter" parameter_param { shape { dim: 3 dim: 5 } }', [],
+         lambda bottoms, blobs: [blobs[0]], opencv="it has no Parameter"),
     Case("scalar", 'type: "Parameter" parameter_param { shape { } }', [], lambda bottoms, blobs: [blobs[0]],
          opencv="it has no Parameter"),
 ]

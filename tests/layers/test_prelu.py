@@ -23,9 +23,8 @@ FILLER = 'filler { type: "uniform" min: 0.05 max: 0.6 }'
 CASES = [
     Case("default", 'type: "PReLU"', [(2, 3, 5, 7)], quarter),
     Case("per channel", f'type: "PReLU" prelu_param {{ {FILLER} }}', [(2, 3, 5, 7)], reference),
-    Case("vectors", f'type: "PReLU" prelu_param {{ {FILLER} }}', [(4, 6)], reference, opencv="it wants planes"),
-    Case("shared", f'type: "PReLU" prelu_param {{ channel_shared: true {FILLER} }}', [(2, 3, 5)], reference,
-         opencv="its reader wants one slope a channel"),
+    Case("vectors", f'type: "PReLU" prelu_param {{ {FILLER} }}', [(4, 6)], reference),
+    Case("shared", f'type: "PReLU" prelu_param {{ channel_shared: true {FILLER} }}', [(2, 3, 5)], reference),
 ]
 test_cases = run(CASES)
 

@@ -26,10 +26,11 @@ def half_squares(bottoms, blobs):
 
 
 CASES = [
-    Case("loss", layer("Euclidean"), [(3, 4), (3, 4)], half_squares, onnx=NO_FORM, opencv=OTHER),
-    Case("learnable blob", layer("Scaled", "3"), [(2, 3, 5)], lambda bottoms, blobs: [bottoms[0] * 3], onnx=NO_FORM, opencv=OTHER),
-    Case("gradient in forward", layer("GradientInForward"), [(2, 3, 1)], lambda bottoms, blobs: [bottoms[0].reshape(2, 3) ** 2],
-         onnx=NO_FORM, opencv=OTHER),
+    Case("loss", layer("Euclidean"), [(3, 4), (3, 4)], half_squares, gradient=False, onnx=NO_FORM, opencv=OTHER),
+    Case("learnable blob", layer("Scaled", "3"), [(2, 3, 5)], lambda bottoms, blobs: [bottoms[0] * 3], onnx=NO_FORM,
+         opencv=OTHER),
+    Case("gradient in forward", layer("GradientInForward"), [(2, 3, 1)],
+         lambda bottoms, blobs: [bottoms[0].reshape(2, 3) ** 2], gradient=False, onnx=NO_FORM, opencv=OTHER),
 ]
 test_cases = run(CASES)
 test_refused = refusals([
@@ -42,7 +43,10 @@ test_refused = refusals([
 ])
 
 
-@pytest.mark.parametrize(("stage", "kind", "words"), [("setup", KeyError, "'lost'"), ("forward", RuntimeError, "no luck")])
+FAILURES = [("setup", KeyError, "'lost'"), ("forward", RuntimeError, "no luck")]
+
+
+@pytest.mark.parametrize(("stage", "kind", "words"), FAILURES)
 def test_an_error_keeps_its_kind_its_traceback_and_gets_the_layer(stage, kind, words):
     with pytest.raises(kind, match=f"layer 'l' .*Failing.{stage} raised {kind.__name__}: {words}") as caught:
         make(Case("l", layer("Failing", stage), [(2,)])).run()
@@ -56,6 +60,13 @@ def test_propagate_down_is_what_the_net_asks_for():
     net.layer("l")(a, b)[0].backward()
     assert torch.allclose(a.grad, (a.detach() - b) / 3)
     assert net.layer("l").bottom_blobs[1].diff.any() == False  # noqa: E712  (a NumPy bool)
+
+
+def test_a_gradient_written_in_forward_is_there_in_backward():
+    squares = make(CASES[2]).layer("l")
+    x = torch.randn(2, 3, 1, requires_grad=True)
+    (squares(x)[0] * torch.arange(6.0).reshape(2, 3)).sum().backward()
+    assert torch.allclose(x.grad.flatten(), 2 * x.detach().flatten() * torch.arange(6.0))
 
 
 def test_backward_of_an_earlier_run_is_run_again():
@@ -90,13 +101,14 @@ def test_data_that_changes_its_shape_and_knows_its_phase(phase):
     assert net.layer("l").role == "data"
     for calls in (1, 2, 3):
         outputs = net.run().outputs
-        assert outputs["phase"].item() == phase and outputs["data"].shape == (calls, 3) and (outputs["data"] == calls).all()
+        assert outputs["phase"].item() == phase
+        assert outputs["data"].shape == (calls, 3) and (outputs["data"] == calls).all()
 
 
 def test_in_place():
     net = build(f"""force_backward: true
         layer {{ name: "x" type: "Input" top: "x" input_param {{ shape {{ dim: 2 dim: 3 }} }} }}
-        layer {{ name: "l" bottom: "x" top: "x" {layer("Doubled")} }}""")
+        layer {{ name: "l" bottom: "x" top: "x" {layer("DoubledInPlace")} }}""")
     net.blobs["x"].data.fill_(1)
     x = torch.ones(2, 3, requires_grad=True)
     y = net.run({"x": x}).outputs["x"]

@@ -6,6 +6,7 @@ import torch
 from tests.layers.refusals import refusals
 from tests.layers.runner import Case, make, run
 
+NONE = "it has no Reduction of Caffe's"
 OPERATIONS = {
     "SUM": lambda x: x.sum(-1),
     "ASUM": lambda x: np.abs(x).sum(-1),
@@ -20,13 +21,13 @@ def case(operation, axis, coeff):
         return [coeff * OPERATIONS[operation](x.reshape((*x.shape[:axis], -1)))]
 
     text = f'type: "Reduction" reduction_param {{ operation: {operation} axis: {axis} coeff: {coeff} }}'
-    return Case(f"{coeff} {operation} from {axis}", text, [(2, 3, 5, 7)], reference, opencv="it has no Reduction of Caffe's")
+    return Case(f"{coeff} {operation} from {axis}", text, [(2, 3, 5, 7)], reference, opencv=NONE)
 
 
 CASES = [
     *(case(operation, axis, coeff) for operation in OPERATIONS for axis, coeff in ((0, 1), (1, -2.5), (-1, 1))),
     Case("default", 'type: "Reduction"', [(4, 3)], lambda bottoms, blobs: [bottoms[0].sum()],
-         opencv="it has no Reduction of Caffe's"),
+         opencv=NONE),
 ]
 test_cases = run(CASES)
 test_refused = refusals([('type: "Reduction" reduction_param { axis: 2 }', [(2, 3)], 1, "axis 2 is out of range")])

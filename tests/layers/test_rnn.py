@@ -9,7 +9,7 @@ FILLERS = 'weight_filler { type: "gaussian" std: 0.5 } bias_filler { type: "unif
 CONT = np.array([[0.0, 0], [1, 1], [0, 1], [1, 1]])
 GOING_ON = np.array([[1.0, 0], [1, 1], [0, 1], [1, 1]])
 X, STATE = (4, 2, 3), (1, 2, 5)
-OPENCV = "its RNN has no cont"
+OPENCV = "it has no RNN"
 
 
 def unrolled(bottoms, blobs, static=False, exposed=False):

@@ -44,7 +44,7 @@ CASES = [
          loss_only("NONE")),
     case("all ignored", "loss_param { ignore_label: 255 }", (2, 5, 3), np.full((2, 3), 255.0), loss_only(ignore=255)),
     case("probabilities", "", (2, 5, 3), labels((2, 3), 5), reference(), tops=2, gradient=False),
-    case("empty batch", "", (0, 5), np.zeros(0), lambda bottoms, blobs: [np.zeros(())]),
+    case("empty batch", "", (0, 5), np.zeros(0), lambda bottoms, blobs: [np.zeros(())], gradient=False),
     *(case(f"{mode} ignore", f"loss_param {{ normalization: {mode} ignore_label: -1 }}", (2, 5, 3, 4),
            labels((2, 3, 4), 5, -1), loss_only(mode, ignore=-1)) for mode in MODES),
 ]

@@ -10,7 +10,7 @@ def reference(threshold):
     return lambda bottoms, blobs: [(bottoms[0] > threshold).astype(float)]
 
 
-OPENCV = "its Threshold is another function"
+OPENCV = "it has no Threshold"
 CASES = [
     Case("default", 'type: "Threshold"', [(2, 3, 5)], reference(0), gradient=False, opencv=OPENCV),
     Case("at the threshold", 'type: "Threshold" threshold_param { threshold: 0.5 }', [np.array([[0.25, 0.5, 0.75]])],

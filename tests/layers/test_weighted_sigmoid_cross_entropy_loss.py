@@ -43,7 +43,8 @@ CASES = [
     case("soft targets", "", (4, 3), np.random.default_rng(1).uniform(0, 1, (4, 3)), reference()),
     case("unclear attributes", "loss_param { ignore_label: 2 }", (4, 3), labels((4, 3), 3), reference(2)),
     case("valid", "loss_param { ignore_label: 2 normalization: VALID }", (4, 3), labels((4, 3), 3), reference(2, True)),
-    case("all ignored", "loss_param { ignore_label: 2 normalization: VALID }", (4, 3), np.full((4, 3), 2.0), reference(2, True)),
+    case("all ignored", "loss_param { ignore_label: 2 normalization: VALID }", (4, 3), np.full((4, 3), 2.0),
+         reference(2, True)),
 ]
 test_cases = run(CASES)
 
@@ -59,7 +60,7 @@ test_refused = refusals([
     (rates(0.5, 0.5), [(4, 3), (4, 3)], 1, r"2 positive rates for logits \(4, 3\)"),
     (rates(0.5), [(4,), (4,)], 1, "one a channel"),
     (rates(0.5), [(4, 1), (4, 2)], 1, "same count"),
-    (f'{TYPE} weighted_sigmoid_cross_entropy_loss_param {{ source: "/nowhere/rates.txt" }}', [(4, 1), (4, 1)], 1, "No such file"),
+    (f'{TYPE} weighted_sigmoid_cross_entropy_loss_param {{ source: "/nowhere" }}', [(4, 1), (4, 1)], 1, "No such file"),
 ])
 
 
@@ -72,10 +73,14 @@ def from_file(path, text):
 @pytest.mark.parametrize("text", ["0.5\n0.05\n0.9\n", "# name,rate\nhat,0.5\n\ncoat, long,0.05 # rare\nmale,0.9"])
 def test_rates_from_a_file(tmp_path, text):
     x, t = torch.randn(4, 3), torch.tensor(labels((4, 3), 2), dtype=torch.float32)
-    assert from_file(tmp_path / "rates.txt", text)(x, t).item() == pytest.approx(make(CASES[0]).layer("l")(x, t).item(), rel=1e-6)
+    read, given = from_file(tmp_path / "rates.txt", text), make(CASES[0]).layer("l")
+    assert read(x, t).item() == pytest.approx(given(x, t).item(), rel=1e-6)
 
 
-@pytest.mark.parametrize(("text", "words"), [("hat,0.5\nmany\n", r"rates.txt:2: 'many'"), ("a,0.5\nb,0\n", r"attribute 1 \(b, .*rates.txt:2\) is 0")])
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [("hat,0.5\nmany\n", r"rates.txt:2: 'many'"), ("a,0.5\nb,0\n", r"attribute 1 \(b, .*rates.txt:2\) is 0")],
+)
 def test_bad_files_are_refused_with_their_line(tmp_path, text, words):
     with pytest.raises(LayerError, match=words):
         from_file(tmp_path / "rates.txt", text)
@@ -94,7 +99,8 @@ def test_the_pycaffe_layer_is_the_same(monkeypatch, ignore):
             f"layer: \"WeightedSigmoidCrossEntropyLossLayer\" param_str: '{options}' }}")
     targets = labels((4, 3, 2), 2 if ignore is None else 3)
     theirs = make(Case("l", text, [(4, 3, 2), targets])).layer("l").double()
-    ours = make(case("l", "" if ignore is None else f"loss_param {{ ignore_label: {ignore} }}", (4, 3, 2), targets, None)).layer("l")
+    given = "" if ignore is None else f"loss_param {{ ignore_label: {ignore} }}"
+    ours = make(case("l", given, (4, 3, 2), targets, None)).layer("l")
     gradients, losses = [], []
     for layer in (theirs, ours.double()):
         x = torch.tensor(np.random.default_rng(3).normal(size=(4, 3, 2)) * 30, requires_grad=True)

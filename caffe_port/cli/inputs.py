@@ -1,0 +1,91 @@
+"""Shapes that are not in the net's file: given as --input name:1,3,224,224, or told by the definition."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from caffe_port.errors import CaffeError
+from caffe_port.layers import REGISTRY
+from caffe_port.layers.base import Shape
+
+
+def parse(given: Sequence[str]) -> dict[str, Shape]:
+    """`["data:1,3,224,224"]` as {"data": (1, 3, 224, 224)}."""
+    shapes = {}
+    for one in given:
+        match = re.fullmatch(r"(.+):(\d+(?:,\d+)*)", one)
+        if not match:
+            raise CaffeError(f"--input '{one}' is not of the form name:1,3,224,224")
+        shapes[match[1]] = tuple(int(d) for d in match[2].split(","))
+    return shapes
+
+
+def role(layer: Any) -> str:
+    cls = REGISTRY.get(layer.type)
+    return cls.role if cls else "compute"
+
+
+def of_data_layer(layer: Any, given: Mapping[str, Shape]) -> list[Shape | None]:
+    """Shapes of a data layer's tops without its data: as given, or as the definition says; None for those unknown."""
+    batch = _batch(layer, given)
+    return [given.get(top) or _told(layer, i, batch) for i, top in enumerate(layer.top)]
+
+
+def replace(net: Any, given: Mapping[str, Shape]) -> Any:
+    """`net` with the given shapes in its Input layers, and with Inputs in place of the data layers that they name."""
+    out = type(net)()
+    out.CopyFrom(net)
+    unused = set(given)
+    for layer in out.layer:
+        if not any(top in given for top in layer.top):
+            continue
+        unused -= set(layer.top)
+        if role(layer) == "input":
+            shapes = [tuple(s.dim) for s in layer.input_param.shape] or [()]
+            shapes = [given.get(top, shapes[min(i, len(shapes) - 1)]) for i, top in enumerate(layer.top)]
+        elif role(layer) == "data":
+            found = of_data_layer(layer, given)
+            unknown = [top for top, shape in zip(layer.top, found, strict=True) if shape is None]
+            if unknown:
+                raise CaffeError(
+                    f"layer '{layer.name}' ({layer.type}): give the shape of '{unknown[0]}' with --input too"
+                )
+            shapes = [shape for shape in found if shape is not None]
+            layer.type = "Input"
+        else:
+            raise CaffeError(f"--input: '{layer.top[0]}' is made by layer '{layer.name}' ({layer.type}), not an input")
+        del layer.input_param.shape[:]
+        for shape in shapes:
+            layer.input_param.shape.add().dim.extend(shape)
+    if unused:
+        tops = [top for layer in net.layer if role(layer) in ("input", "data") for top in layer.top]
+        raise CaffeError(
+            f"--input: no input is called '{min(unused)}'; the net's are {', '.join(dict.fromkeys(tops)) or 'none'}"
+        )
+    return out
+
+
+def _batch(layer: Any, given: Mapping[str, Shape]) -> int:
+    for top in layer.top:
+        if given.get(top):
+            return given[top][0]
+    options = (
+        layer.data_param,
+        layer.image_data_param,
+        layer.window_data_param,
+        layer.memory_data_param,
+        layer.hdf5_data_param,
+    )
+    return next((o.batch_size for o in options if o.batch_size), 0)
+
+
+def _told(layer: Any, index: int, batch: int) -> Shape | None:
+    from converters.deploy import data_shape
+
+    try:
+        return data_shape(layer, layer.top[index])
+    except CaffeError:
+        labels = layer.type in ("Data", "ImageData", "WindowData", "MemoryData") and index == 1
+        return (batch,) if labels and batch else None

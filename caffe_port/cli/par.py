@@ -1,0 +1,41 @@
+"""The paper: pedestrian attributes learned together with segmentation (Gao et al. 2019), step by step.
+
+    caffe-port par prepare drawn --out data/drawn            a data set into three LMDBs
+    caffe-port par prototxt drawn --data data/drawn --out nets
+                                                             the network and its solvers
+    caffe-port par train nets --out runs/drawn               stage I, then the joint training
+    caffe-port par report runs/drawn                         measures, conversions, their proof, one page
+
+`caffe-port par demo` is all of it on drawn pedestrians. `caffe-port train` runs the solvers one by one as well.
+"""
+
+from __future__ import annotations
+
+import argparse
+
+from caffe_port.cli import par_data, par_run
+
+NAME = "par"
+HELP = "the paper's data, networks, training, evaluation and report"
+STEPS = (
+    ("demo", "everything on drawn pedestrians", par_run.demo_arguments, par_run.run_demo),
+    ("prepare", "a data set into three LMDBs with the same keys", par_data.prepare_arguments, par_data.run_prepare),
+    ("prototxt", "the network and its solvers", par_data.prototxt_arguments, par_data.run_prototxt),
+    ("train", "train by the solvers of a folder, one after the other", par_run.train_arguments, par_run.run_train),
+    ("evaluate", "measure weights on a split", par_run.evaluate_arguments, par_run.run_evaluate),
+    ("report", "measure, convert and prove a run, and write its page", par_run.report_arguments, par_run.run_report),
+)
+"""Name, help, function that adds the arguments, function that runs."""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    steps = parser.add_subparsers(title="steps", metavar="STEP", required=True)
+    for name, text, add, run_step in STEPS:
+        description = f"{text[0].upper()}{text[1:]}."
+        step = steps.add_parser(name, help=text, description=description, allow_abbrev=False)
+        add(step)
+        step.set_defaults(step=run_step)
+
+
+def run(args: argparse.Namespace) -> int:
+    return int(args.step(args))

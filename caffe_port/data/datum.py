@@ -1,0 +1,113 @@
+"""Datum: Caffe's record of one array with one label, and arrays.
+
+A Datum holds raw bytes in the order (channels, height, width), or a compressed image, or floats. Images are stored with
+their channels as blue, green, red, because Caffe reads them with OpenCV.
+Source: src/caffe/util/io.cpp, data_transformer.cpp of BVLC Caffe 1.0.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+import numpy as np
+from google.protobuf.message import DecodeError
+
+from caffe_port.data.image import decode
+from caffe_port.errors import DataError
+from caffe_port.proto import caffe_pb2
+
+
+def where(source: str, key: bytes | str) -> str:
+    """How errors name a record."""
+    shown = key.decode("utf-8", "backslashreplace") if isinstance(key, bytes) else key
+    return f"{source}: record '{shown}'"
+
+
+def parse(value: bytes, place: str = "datum") -> Any:
+    """The Datum in these bytes. `place` starts the error's message."""
+    datum = caffe_pb2.Datum()
+    try:
+        datum.ParseFromString(value)
+    except DecodeError:
+        raise DataError(f"{place}: its {len(value)} bytes are not a Datum; make the record anew") from None
+    return datum
+
+
+def to_array(datum: Any, place: str = "datum", color: bool | None = None) -> np.ndarray:
+    """The array (channels, height, width): uint8 for bytes and images, float32 for floats; read-only or a view at
+    times.
+
+    `color` is for compressed images: True three channels, False one, None as stored; the numbers of channels, rows and
+    columns that the Datum gives do not count then, as in Caffe. Where a Datum has bytes and floats, the bytes count.
+    DataError: an image that does not decode, as many numbers as the shape does not have (Caffe would read past the
+    end).
+    """
+    if datum.encoded:
+        return _decoded(datum.data, place, color)
+    shape = (datum.channels, datum.height, datum.width)
+    count = shape[0] * shape[1] * shape[2]
+    if min(shape) <= 0:
+        raise DataError(f"{place}: channels, height and width are {shape}; all must be positive")
+    if datum.data:
+        values = np.frombuffer(datum.data, np.uint8)
+    else:
+        values = np.asarray(datum.float_data, np.float32)
+    if len(values) != count:
+        kind = "bytes" if datum.data else "floats"
+        is_file = datum.data.startswith((b"\x89PNG", b"\xff\xd8\xff"))
+        hint = "; an image file in it needs encoded: true" if is_file else ""
+        raise DataError(f"{place}: it holds {len(values)} {kind}, its shape {shape} needs {count}{hint}")
+    return values.reshape(shape)
+
+
+def _decoded(data: bytes, place: str, color: bool | None) -> np.ndarray:
+    try:
+        image = decode(data, color)
+    except ValueError as e:
+        raise DataError(f"{place}: its image does not decode: {e}") from None
+    return channels_first(image)
+
+
+def channels_first(image: np.ndarray) -> np.ndarray:
+    """(height, width[, channels]) as (channels, height, width), without a copy."""
+    return image[None] if image.ndim == 2 else image.transpose(2, 0, 1)
+
+
+def label(datum: Any, place: str = "datum") -> float:
+    """The label. Caffe takes 0 where there is none; here that is a DataError, since it would train on a wrong class."""
+    if not datum.HasField("label"):
+        raise DataError(f"{place}: it has no label; take the layer's second top away, or write the labels (0 too)")
+    return float(datum.label)
+
+
+def encode_datum(
+    array: np.ndarray | None = None,
+    label: int | None = None,
+    *,
+    encoded: bytes | None = None,
+    shape: Iterable[int] | None = None,
+) -> Any:
+    """A Datum of an array (channels, height, width), uint8 as bytes and anything else as floats; or of an image file's
+    bytes.
+
+    `shape`: (channels, height, width) to note beside the bytes of an image file. With label None it has no label.
+    """
+    datum = caffe_pb2.Datum()
+    if encoded is not None:
+        datum.encoded = True
+        datum.data = encoded
+        if shape is not None:
+            datum.channels, datum.height, datum.width = shape
+    else:
+        assert array is not None, "an array or the bytes of an image file"
+        if array.ndim != 3:
+            raise DataError(f"a Datum holds an array of 3 axes (channels, height, width), not of shape {array.shape}")
+        datum.channels, datum.height, datum.width = array.shape
+        if array.dtype == np.uint8:
+            datum.data = array.tobytes()
+        else:
+            datum.float_data.extend(array.ravel().astype(np.float32).tolist())
+    if label is not None:
+        datum.label = label
+    return datum

@@ -1,0 +1,111 @@
+"""transform_param: crop, mirror, mean, scale, in Caffe's order, on arrays (channels, height, width).
+
+    out = (crop(mirror(datum)) - mean) * scale        in float32
+
+TRAIN crops at a random place, TEST in the middle (offsets rounded down); `mirror: true` flips every second picture at
+random in both phases. The mean file is read at the place of the crop in the whole picture, and is not flipped: what is
+flipped is the result. Source: src/caffe/data_transformer.cpp of BVLC Caffe 1.0. The random stream is not Caffe's.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from caffe_port.errors import CaffeError, DataError
+from caffe_port.proto import caffe_pb2
+from caffe_port.proto.binary import read_blob
+
+Draw = tuple[float, float, float]  # mirror, row, column: each uniform in [0, 1)
+
+
+class Transformer:
+    """One layer's transform. `title` starts the messages of its errors (DataError).
+
+    Random numbers come from `rng`, by `draw`; three a picture, drawn in the order of the pictures, so that it does not
+    matter which thread then transforms which picture.
+    """
+
+    def __init__(self, param: Any, phase: int, title: str = "transform_param") -> None:
+        self.param = param
+        self.title = title
+        self.crop = int(param.crop_size)
+        self.scale = np.float32(param.scale)
+        self.random_crop = self.crop > 0 and phase == caffe_pb2.TRAIN
+        self.is_random = bool(param.mirror) or self.random_crop
+        self.rng = np.random.default_rng(0)
+        if param.HasField("mean_file") and param.mean_value:
+            raise DataError(f"{title}: mean_file and mean_value exclude each other; keep one of them")
+        self.mean_file = self._read_mean() if param.HasField("mean_file") else None
+        self.mean_values = np.array(param.mean_value, np.float32)
+
+    @property
+    def color(self) -> bool | None:
+        """What compressed images are decoded to: True three channels, False one, None what they have."""
+        if self.param.force_color and self.param.force_gray:
+            raise DataError(f"{self.title}: force_color and force_gray exclude each other; keep one of them")
+        return True if self.param.force_color else False if self.param.force_gray else None
+
+    def draw(self) -> Draw | None:
+        """The random numbers for the next picture; None when the transform has nothing random."""
+        return tuple(self.rng.random(3).tolist()) if self.is_random else None
+
+    def out_shape(self, shape: Sequence[int], place: str = "") -> tuple[int, int, int]:
+        """The result's shape. DataError where crop or mean do not fit; `place` names the picture."""
+        channels, height, width = shape
+        at = f"{place or self.title}: it is {channels} x {height} x {width} (channels x height x width)"
+        if self.mean_file is not None and self.mean_file.shape != tuple(shape):
+            mean = " x ".join(map(str, self.mean_file.shape))
+            raise DataError(f"{at}, but mean_file {self.param.mean_file} is {mean}; make the mean of these pictures")
+        if len(self.mean_values) not in (0, 1, channels):
+            raise DataError(f"{at}, but there are {len(self.mean_values)} mean_values; give one, or one a channel")
+        if self.crop > min(height, width):
+            raise DataError(f"{at}, smaller than crop_size {self.crop}; resize the pictures or crop less")
+        return (channels, self.crop, self.crop) if self.crop else (channels, height, width)
+
+    def apply(self, array: np.ndarray, draw: Draw | None, out: np.ndarray) -> None:
+        """Transform `array` (any type, any strides) into `out` (float32, of `out_shape`)."""
+        rows, columns = self._window(array.shape, draw)
+        picture = array[:, rows, columns]
+        if self.param.mirror and draw is not None and draw[0] < 0.5:
+            out = out[:, :, ::-1]
+        if self.mean_file is not None:
+            np.subtract(picture, self.mean_file[:, rows, columns], out=out, dtype=np.float32, casting="unsafe")
+        elif len(self.mean_values):
+            np.subtract(picture, self.mean_values[:, None, None], out=out, dtype=np.float32, casting="unsafe")
+        else:
+            np.copyto(out, picture, casting="unsafe")
+        if self.scale != 1:
+            np.multiply(out, self.scale, out=out)
+
+    def __call__(self, array: np.ndarray) -> np.ndarray:
+        """One picture by itself, with the next random numbers."""
+        out = np.empty(self.out_shape(array.shape), np.float32)
+        self.apply(array, self.draw(), out)
+        return out
+
+    def _window(self, shape: Sequence[int], draw: Draw | None) -> tuple[slice, slice]:
+        if not self.crop:
+            return slice(None), slice(None)
+        spare = [n - self.crop for n in shape[1:]]
+        if self.random_crop and draw is not None:
+            row, column = (int(part * (n + 1)) for part, n in zip(draw[1:], spare, strict=True))
+        else:
+            row, column = spare[0] // 2, spare[1] // 2
+        return slice(row, row + self.crop), slice(column, column + self.crop)
+
+    def _read_mean(self) -> np.ndarray:
+        try:
+            mean = np.asarray(read_blob(self.param.mean_file), np.float32)
+        except (CaffeError, OSError) as e:
+            raise DataError(f"{self.title}: mean_file {self.param.mean_file} cannot be read: {e}") from None
+        if mean.ndim == 4 and mean.shape[0] == 1:
+            mean = mean[0]
+        if mean.ndim != 3:
+            raise DataError(
+                f"{self.title}: mean_file {self.param.mean_file} holds an array of shape {mean.shape}; "
+                "it must be (1, channels, height, width), as compute_image_mean writes it"
+            )
+        return mean

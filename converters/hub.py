@@ -1,0 +1,202 @@
+"""The hub: which format a file name means, and the three verbs. Adding a format is adding one module to this package.
+
+A format module declares `EXTENSIONS = (".npz",)` and has one or both of
+
+    read(path: Path, net: NetParameter | None) -> Model      `net`: the user's model=..., as its deploy net; overrides
+    an embedded one write(model: Model, path: Path, **options) -> None       may write more files beside `path`; need
+    not be atomic check(model: Model, path: Path) -> str                   optional: prove what was written; a sentence
+    for the report
+
+`write` works in a folder of its own beside the target; what it wrote is checked there (by `check`, or by reading it
+back and comparing every blob bit for bit) and only then moved into place, so a target appears whole and proven or not
+at all.
+"""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+import os
+import pkgutil
+import tempfile
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cache
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+
+import converters
+from caffe_port.errors import CaffeError, ConvertError, WireError
+from caffe_port.proto import load
+from converters.deploy import deploy, parse_inputs
+from converters.model import Model
+
+PathLike = str | os.PathLike[str]
+Inputs = Mapping[str, Sequence[int]] | Sequence[str] | str | None
+
+
+@dataclass
+class Report:
+    """What a conversion did: `files` written, `notes` on what was left out or assumed, `check` what was proven."""
+
+    source: str
+    target: str
+    files: list[str]
+    check: str
+    notes: list[str] = field(default_factory=list)
+    seconds: float = 0.0
+
+    def __str__(self) -> str:
+        lines = [f"{self.source} -> {', '.join(self.files)} ({self.seconds:.1f} s)"]
+        return "\n".join(lines + [f"  check: {self.check}"] + [f"  note: {n}" for n in self.notes])
+
+
+@cache
+def formats() -> dict[str, ModuleType]:
+    """Extension -> format module."""
+    found: dict[str, ModuleType] = {}
+    for info in pkgutil.iter_modules(converters.__path__):
+        module = importlib.import_module(f"converters.{info.name}")
+        for extension in getattr(module, "EXTENSIONS", ()):
+            if extension in found:
+                raise ValueError(f"{extension} is declared by {found[extension].__name__} and {module.__name__}")
+            found[extension] = module
+    return found
+
+
+def format_of(path: PathLike, verb: str) -> ModuleType:
+    """The module for the longest extension that fits; ConvertError when none does or it cannot do `verb`."""
+    name = Path(path).name.lower()
+    for extension in sorted(formats(), key=len, reverse=True):
+        if name.endswith(extension):
+            module = formats()[extension]
+            if hasattr(module, verb):
+                return module
+            raise ConvertError(
+                f"{path}: {extension} files cannot be {verb if verb == 'read' else 'written'} here; {_able(verb)}"
+            )
+    raise ConvertError(f"{path}: no format has this extension; {_able(verb)}")
+
+
+def _able(verb: str) -> str:
+    able = sorted(e for e, module in formats().items() if hasattr(module, verb))
+    return f"files that can be {verb if verb == 'read' else 'written'}: {', '.join(able)}"
+
+
+def read(path: PathLike, model: PathLike | Any | None = None, input: Inputs = None) -> Model:
+    """The model in `path`, as its deploy net (see deploy.py).
+
+    `model`: the prototxt (a path or a NetParameter) that the weights belong to, for files that hold weights only or
+    another net than wanted. `input`: shapes of inputs, see `deploy.parse_inputs`. Raises ConvertError, WireError,
+    WeightsError, or what the prototxt itself raises.
+    """
+    path = Path(path)
+    module = format_of(path, "read")
+    if not path.is_file():
+        raise ConvertError(f"{path}: there is no such file")
+    net: Any = None
+    notes: list[str] = []
+    if model is not None:
+        net, notes = deploy(
+            load.read_net(model) if isinstance(model, str | os.PathLike) else model, parse_inputs(input)
+        )
+    try:
+        raw = module.read(path, net)
+    except (CaffeError, ImportError):
+        raise
+    except Exception as e:  # parsers of other people's formats raise what they like on a damaged file
+        raise WireError(f"{path}: damaged, or not a {path.suffix} file: {type(e).__name__}: {e}") from e
+    raw.notes = notes + raw.notes
+    return deployed(raw, input)
+
+
+def deployed(model: Model, input: Inputs = None) -> Model:
+    """`model` as its deploy net, with the weights of the layers that it keeps."""
+    net, notes = deploy(model.net, parse_inputs(input))
+    layers = model.layers
+    if layers is not None:
+        kept = {layer.name for layer in net.layer}
+        unused = [weights.name for weights in layers if weights.name not in kept and weights.blobs]
+        layers = [weights for weights in layers if weights.name in kept and weights.blobs]
+        if unused:
+            notes.append(f"weights of layers that the net does not have were left out: {', '.join(unused)}")
+    return Model(net, layers, model.notes + notes)
+
+
+def write(model: Model, path: PathLike, check: bool = True, **options: Any) -> Report:
+    """Write `model` in the format of `path`'s extension, prove it, move it into place; see the module's docstring."""
+    start, path = time.perf_counter(), Path(path)
+    module = format_of(path, "write")
+    _refuse_unknown_options(module, path, options)
+    if not path.parent.is_dir():
+        raise ConvertError(f"{path}: the folder {path.parent} does not exist")
+    with tempfile.TemporaryDirectory(prefix=f".{path.name}.", dir=path.parent) as staged:
+        temporary = Path(staged) / path.name
+        module.write(model, temporary, **options)
+        proof = "not checked, as asked"
+        if check:
+            proof = module.check(model, temporary) if hasattr(module, "check") else check_reads_back(model, temporary)
+        written = sorted(Path(staged).iterdir(), key=lambda f: (f.name != path.name, f.name))
+        _move(written, path.parent)
+    notes = list(dict.fromkeys(model.notes))
+    return Report(
+        model.name, str(path), [str(path.parent / f.name) for f in written], proof, notes, time.perf_counter() - start
+    )
+
+
+def convert(
+    source: PathLike,
+    target: PathLike,
+    model: PathLike | Any | None = None,
+    input: Inputs = None,
+    check: bool = True,
+    **options: Any,
+) -> Report:
+    """Read `source`, write `target`. Usually: `convert("net.caffemodel", "net.onnx", model="deploy.prototxt")`."""
+    start = time.perf_counter()
+    if Path(source).resolve() == Path(target).resolve():
+        raise ConvertError(f"{source}: source and target are the same file")
+    format_of(target, "write")
+    report = write(read(source, model, input), target, check, **options)
+    report.source, report.seconds = str(source), time.perf_counter() - start
+    return report
+
+
+def check_reads_back(model: Model, path: Path) -> str:
+    """Read what was written and demand the same blobs, bit for bit."""
+    module = format_of(path, "read")
+    again = deployed(module.read(path, model.net))
+    ours, theirs = model.named_blobs(), again.named_blobs()
+    different = [key for key in ours if not _same_bits(ours[key], theirs[key])]
+    if different:
+        raise ConvertError(f"{path.name}: reads back different in {', '.join(different)}; nothing was written")
+    return f"reads back equal, bit for bit ({len(ours)} blobs)"
+
+
+def _same_bits(a: np.ndarray, b: np.ndarray) -> bool:
+    """Equal as float32 bits, NaNs included, without a copy of either."""
+    if a.dtype != b.dtype or a.dtype != np.float32:
+        a, b = a.astype(np.float32), b.astype(np.float32)
+    return a.shape == b.shape and np.array_equal(
+        np.ascontiguousarray(a).view(np.uint32), np.ascontiguousarray(b).view(np.uint32)
+    )
+
+
+def _refuse_unknown_options(module: ModuleType, path: Path, options: Mapping[str, Any]) -> None:
+    known = list(inspect.signature(module.write).parameters)[2:]
+    unknown = [o for o in options if o not in known]
+    if unknown:
+        takes = f"it takes {', '.join(known)}" if known else "it takes none"
+        raise ConvertError(f"{path}: writing this format has no option {', '.join(unknown)}; {takes}")
+
+
+def _move(files: Sequence[Path], folder: Path) -> None:
+    for file in files:
+        with open(file, "rb") as f:
+            os.fsync(f.fileno())
+    for file in files:
+        os.replace(file, folder / file.name)

@@ -1,0 +1,59 @@
+"""onnxruntime against our runtime, on the same random inputs."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from caffe_port.net import Net
+from converters.compare import TOLERANCE, difference
+from converters.inputs import random_inputs
+from converters.optional import need
+
+
+def run_onnx(model: Any, inputs: Mapping[str, np.ndarray], threads: int = 0) -> dict[str, np.ndarray]:
+    """Every output by name. `model`: a path, or an `onnx_model.Exported`. `threads` 0: onnxruntime decides."""
+    runtime = need("onnxruntime", "onnxruntime")
+    options = runtime.SessionOptions()
+    options.log_severity_level = 3
+    options.intra_op_num_threads = threads
+    source = str(model) if isinstance(model, str | Path) else model.to_bytes()
+    session = runtime.InferenceSession(source, options, providers=["CPUExecutionProvider"])
+    wanted = {i.name for i in session.get_inputs()}
+    names = [output.name for output in session.get_outputs()]
+    return dict(zip(names, session.run(names, {k: v for k, v in inputs.items() if k in wanted}), strict=True))
+
+
+def run_ours(net: Net, inputs: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """Every value of the net by id."""
+    with torch.no_grad():
+        values = net.run({name: torch.from_numpy(array) for name, array in inputs.items()}, keep=True).values
+    return {id: value.cpu().numpy() for id, value in values.items()}
+
+
+def disagreement(net: Net, path: Path, batch: int | None = None, names: Mapping[str, str] | None = None) -> str | None:
+    """The first output, in the net's order, that onnxruntime computes differently: a clause for a message, or None.
+
+    `names`: value id -> name in the file, when the file exposes more than the net's outputs.
+    """
+    inputs = random_inputs(net, batch=batch)
+    ours = run_ours(net, inputs)
+    try:
+        theirs: dict[str, Any] = run_onnx(path, inputs)
+    except Exception as e:  # onnxruntime's errors have no common base
+        return f"onnxruntime does not run it: {e}"
+    if names is None:
+        from converters.onnx_model import value_names
+
+        names = value_names(net)
+    for node in net.graph.nodes:
+        for top in node.tops:
+            if names[top.id] in theirs and top.id in ours:
+                apart = difference(ours[top.id], theirs[names[top.id]])
+                if not apart.relative <= TOLERANCE:
+                    return f"{node.layer.title} makes '{top.id}' differently: {apart}"
+    return None

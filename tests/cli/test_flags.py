@@ -1,0 +1,131 @@
+"""The command line: Caffe's spellings, help, and how every kind of end looks."""
+
+from __future__ import annotations
+
+import pytest
+
+from caffe_port.cli.flags import normalise
+from caffe_port.cli.main import COMMANDS, main
+from tests.solver import valley
+
+NAMES = [module.NAME for module in COMMANDS]
+SPELLINGS = [
+    ("train -solver=a.prototxt", "train --solver=a.prototxt"),
+    ("train -solver a.prototxt -gpu 0,1", "train --solver a.prototxt --gpu 0,1"),
+    ("train --solver=a --sigint-effect=none", "train --solver=a --sigint_effect=none"),
+    ("train -sighup_effect stop", "train --sighup_effect stop"),
+    ("-solver=a train", "train --solver=a"),
+    ("-gpu 0 test -model m", "test --gpu 0 --model m"),
+    ("test -weights=my-net_v1.caffemodel", "test --weights=my-net_v1.caffemodel"),
+    ("inspect -h", "inspect -h"),
+    ("--preflight net.prototxt", "inspect --preflight net.prototxt"),
+    ("time -iterations -5", "time --iterations -5"),
+    ("convert -- -odd-name out.onnx", "convert -- -odd-name out.onnx"),
+]
+
+
+@pytest.mark.parametrize("given, expected", SPELLINGS)
+def test_spelling(given, expected):
+    assert normalise(given.split(), NAMES) == expected.split()
+
+
+def test_help_names_every_command(capsys):
+    with pytest.raises(SystemExit) as end:
+        main(["--help"])
+    shown = capsys.readouterr().out
+    assert end.value.code == 0 and all(name in shown for name in NAMES)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_every_command_has_help(name, capsys):
+    with pytest.raises(SystemExit) as end:
+        main([name, "--help"])
+    assert end.value.code == 0 and len(capsys.readouterr().out) > 200
+
+
+@pytest.mark.parametrize(
+    "argv", [[], ["nonsense"], ["train"], ["train", "--solver=a", "--gp=0"], ["time", "--model=a", "--iterations=0"]]
+)
+def test_a_command_line_without_sense_is_status_2(argv, capsys):
+    with pytest.raises(SystemExit) as end:
+        main(argv)
+    assert end.value.code == 2 and "error:" in capsys.readouterr().err
+
+
+ERRORS = [
+    (["train", "--solver=none.prototxt"], "none.prototxt: cannot be read: No such file or directory"),
+    (["train", "--solver=solver.prototxt", "--snapshot=a", "--weights=b"], "not both"),
+    (["train", "--solver=solver.prototxt", "--weights=b.caffemodel"], "there is no file 'b.caffemodel'"),
+    (["train", "--solver=solver.prototxt", "--snapshot=b.solverstate"], "there is no file 'b.solverstate'"),
+    (["train", "--solver=net.prototxt"], "net.prototxt:"),
+    (["test", "--model=none.prototxt", "--weights=w"], "none.prototxt: cannot be read"),
+    (["test", "--model=net.prototxt", "--weights=w.caffemodel"], "w.caffemodel"),
+    (["inspect", "none.prototxt"], "none.prototxt: cannot be read"),
+    (["inspect", "net.prototxt", "--input", "data"], "--input 'data' is not of the form name:1,3,224,224"),
+]
+
+
+@pytest.mark.parametrize("argv, message", ERRORS)
+def test_an_error_is_one_line_and_status_1(argv, message, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("GLOG_minloglevel", "3")
+    valley.write(tmp_path)
+    assert main(argv) == 1
+    said = capsys.readouterr().err
+    assert said.startswith("caffe-port: error: ") and message in said and said.count("\n") == 1
+
+
+def test_the_traceback_is_there_when_asked_for(tmp_path, monkeypatch, capsys):
+    monkeypatch.setenv("CAFFE_PORT_TRACEBACK", "1")
+    assert main(["inspect", str(tmp_path / "none.prototxt")]) == 1
+    assert "Traceback" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("flag", ["--gpu=0", "--gpu=all"])
+def test_a_gpu_is_asked_for_and_none_is_there(flag, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("torch.cuda.is_available", lambda: False)
+    valley.write(tmp_path)
+    assert main(["train", "--solver=solver.prototxt", flag]) == 0
+    said = capsys.readouterr().err
+    assert (
+        f"{flag}, but no CUDA device can be used here; running on the CPU" in said and "caffe.cpp:197] Use CPU." in said
+    )
+
+
+def test_solver_mode_gpu_warns_only_when_it_is_given(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("torch.cuda.is_available", lambda: False)
+    for more, warned in [("", False), ("solver_mode: CPU", False), ("solver_mode: GPU", True)]:
+        assert main(["train", "--solver", valley.write(tmp_path, more)]) == 0
+        assert ("solver_mode: GPU, but no CUDA device" in capsys.readouterr().err) == warned
+
+
+def test_a_gpu_that_is_not_there_beside_others(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("torch.cuda.is_available", lambda: True)
+    monkeypatch.setattr("torch.cuda.device_count", lambda: 2)
+    for flag, message in [
+        ("5", "there is no GPU 5; 2 can be used"),
+        ("x", "give GPU numbers"),
+        ("0,1", "give a single number"),
+    ]:
+        assert main(["train", "--solver", valley.write(tmp_path), f"--gpu={flag}"]) == 1
+        assert message in capsys.readouterr().err
+
+
+def test_device_query_without_a_gpu(monkeypatch, capsys):
+    monkeypatch.setattr("torch.cuda.is_available", lambda: False)
+    assert main(["device_query"]) == 0
+    assert "No GPU to query" in capsys.readouterr().err
+
+
+def test_iterations_of_train_stop_with_a_snapshot_that_resumes(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    valley.write(tmp_path, "momentum: 0.9")
+    assert main(["train", "-solver=solver.prototxt", "-iterations=4"]) == 0
+    assert "Optimization stopped early." in capsys.readouterr().err
+    assert main(["train", "-solver=solver.prototxt", "-snapshot=run_iter_4.solverstate"]) == 0
+    resumed = (tmp_path / "run_iter_6.caffemodel").read_bytes()
+    assert main(["train", "-solver=solver.prototxt"]) == 0
+    assert (tmp_path / "run_iter_6.caffemodel").read_bytes() == resumed

@@ -1,0 +1,145 @@
+"""Broken and hostile files: our own errors, no code run, no memory for what is not there."""
+
+from __future__ import annotations
+
+import os
+import pickle
+import random
+import resource
+import struct
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+import converters
+from caffe_port.errors import CaffeError, WireError
+from tests.converters import nets
+
+FORMATS = ("x.caffemodel", "x.pt", "x.safetensors", "x.caffemodel.h5", "x.prototxt")
+SEEDS = int(os.environ.get("CAFFE_PORT_MUTATIONS", "60"))
+
+
+class Attack:
+    """Unpickled by a careless reader, this makes a file."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def __reduce__(self):
+        return (Path.touch, (self.path,))
+
+
+@pytest.mark.parametrize("extension", ["pt", "pth"])
+@pytest.mark.parametrize("inside", [lambda a: a, lambda a: {"state_dict": {"conv1.weight": a}}], ids=["bare", "nested"])
+def test_code_in_a_pickle_is_refused_and_not_run(extension: str, inside: Callable, tmp_path: Path) -> None:
+    path, mark = tmp_path / f"x.{extension}", tmp_path / "ran"
+    for save in (lambda held: torch.save(held, path), lambda held: path.write_bytes(pickle.dumps(held))):
+        save(inside(Attack(mark)))
+        with pytest.raises(WireError, match="code in a file is never run"):
+            converters.read(path, nets.parse(nets.CLASSIC))
+        assert not mark.exists()
+
+
+def mutations(data: bytes, seed: int) -> bytes:
+    """One way to damage a file, by seed."""
+    rng = random.Random(seed)
+    kind, out = rng.randrange(5), bytearray(data)
+    if kind == 0:
+        return bytes(out[: rng.randrange(len(out))])
+    for _ in range(rng.choice([1, 1, 3, 20])):
+        at = rng.randrange(len(out))
+        if kind == 1:
+            out[at] ^= 1 << rng.randrange(8)
+        elif kind == 2:
+            out[at] = rng.choice([0, 0xFF, 0x7F, 0x80])
+        elif kind == 3:
+            out[at : at + rng.randrange(1, 9)] = rng.randbytes(rng.randrange(9))
+        else:
+            out[at : at + 8] = struct.pack("<q", rng.choice([-1, 2**62, 2**31, 2**40]))
+    return bytes(out)
+
+
+@pytest.mark.parametrize("name", FORMATS)
+def test_damaged_files_end_in_our_own_errors_within_memory(name: str, tmp_path: Path) -> None:
+    converters.write(nets.model(nets.RESIDUAL), tmp_path / name)
+    whole, path = (tmp_path / name).read_bytes(), tmp_path / f"bad_{name}"
+    before, refused = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss, 0
+    for seed in range(SEEDS):
+        path.write_bytes(mutations(whole, seed))
+        try:
+            converters.read(path).named_blobs()
+        except CaffeError:
+            refused += 1
+        except Exception as e:
+            raise AssertionError(f"mutation {seed} of {name}: {type(e).__name__}: {e}") from e
+    assert refused > SEEDS // 5
+    grown = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before
+    assert grown < 400_000, f"{grown} kilobytes more for files of some thousand bytes"
+
+
+@pytest.mark.parametrize("name", FORMATS)
+@pytest.mark.parametrize("content", [b"", b"<!DOCTYPE html><html>Not found</html>", b"\0" * 64, b"PK\x03\x04\xff\xff"])
+def test_something_else_by_that_name(name: str, content: bytes, tmp_path: Path) -> None:
+    (tmp_path / name).write_bytes(content)
+    model = None if name == "x.prototxt" else nets.parse(nets.SHARED)
+    with pytest.raises(CaffeError):
+        converters.read(tmp_path / name, model).named_blobs()
+
+
+def test_a_tensor_that_claims_more_than_it_stores(tmp_path: Path) -> None:
+    """Strides of zero: 16 numbers that say they are 16 TB."""
+    huge = torch.zeros(16).as_strided((1 << 20, 1 << 22), (0, 0))
+    torch.save({"left.weight": huge}, tmp_path / "x.pt")
+    with pytest.raises(CaffeError, match="left.weight.*claims"):
+        converters.read(tmp_path / "x.pt", nets.parse(nets.SHARED))
+
+
+def test_an_hdf5_dataset_that_claims_more_than_it_stores(tmp_path: Path) -> None:
+    h5py = pytest.importorskip("h5py", reason="HDF5 is an extra")
+    with h5py.File(tmp_path / "x.h5", "w") as file:
+        file.create_dataset("data/left/0", shape=(1 << 20, 1 << 20), dtype="f4", chunks=(16, 16))
+    with pytest.raises(CaffeError, match="data/left/0"):
+        converters.read(tmp_path / "x.h5", nets.parse(nets.SHARED))
+
+
+def test_tensors_that_are_no_weights(tmp_path: Path) -> None:
+    plain = torch.zeros(4, 6)
+    for value in (plain.long(), plain.to_sparse(), plain.to(torch.complex64)):
+        torch.save({**_others(), "left.weight": value}, tmp_path / "x.pt")
+        with pytest.raises(CaffeError, match="left.weight"):
+            converters.read(tmp_path / "x.pt", nets.parse(nets.SHARED))
+    for held in ([1, 2], {"a": 3}, {1: torch.zeros(2)}, {"state_dict": {"a": "b"}}, torch.zeros(3)):
+        torch.save(held, tmp_path / "x.pt")
+        with pytest.raises(CaffeError, match="state dict"):
+            converters.read(tmp_path / "x.pt", nets.parse(nets.SHARED))
+
+
+def _others() -> dict[str, torch.Tensor]:
+    named = nets.model(nets.SHARED).named_blobs()
+    return {k: torch.tensor(v) for k, v in named.items() if k != "left.weight"}
+
+
+def test_a_zip_that_is_no_torch_file(tmp_path: Path) -> None:
+    with zipfile.ZipFile(tmp_path / "x.pt", "w", zipfile.ZIP_DEFLATED) as z:
+        z.writestr("../../escape", b"x")
+        z.writestr("x/data.pkl", np.zeros(1 << 22, np.uint8).tobytes())
+    with pytest.raises(WireError, match="not a file of plain tensors"):
+        converters.read(tmp_path / "x.pt", nets.parse(nets.SHARED))
+    assert not (tmp_path.parent.parent / "escape").exists()
+
+
+def test_a_prototxt_inside_that_is_none(tmp_path: Path) -> None:
+    torch.save({"state_dict": _others(), "prototxt": "layer { nam: 3 }"}, tmp_path / "x.pt")
+    with pytest.raises(CaffeError, match=r"x.pt \(embedded prototxt\):1:"):
+        converters.read(tmp_path / "x.pt")
+
+
+def test_an_embedded_net_of_gigantic_shapes_costs_nothing(tmp_path: Path) -> None:
+    text = nets.SHARED.replace("num_output: 4", "num_output: 2000000000")
+    torch.save({"state_dict": _others(), "prototxt": text}, tmp_path / "x.pt")
+    with pytest.raises(CaffeError, match=r"'left.bias' is \(2000000000,\) in the net"):
+        converters.read(tmp_path / "x.pt")

@@ -1,0 +1,85 @@
+"""Datums: arrays in and out, images with Caffe's channels, and errors that name the record."""
+
+from __future__ import annotations
+
+import io
+import re
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from caffe_port.data.datum import encode_datum, label, parse, to_array
+from caffe_port.errors import DataError
+from caffe_port.proto import caffe_pb2
+
+PICTURE = np.random.default_rng(0).integers(0, 256, (4, 5, 3), dtype=np.uint8)  # red, green, blue
+
+
+def png(pixels: np.ndarray = PICTURE) -> bytes:
+    out = io.BytesIO()
+    Image.fromarray(pixels).save(out, "PNG")
+    return out.getvalue()
+
+
+@pytest.mark.parametrize("array", [
+    np.arange(24, dtype=np.uint8).reshape(2, 3, 4), np.arange(24, dtype=np.float32).reshape(3, 4, 2) / 7, np.ones((1, 1, 3)),
+])
+def test_round_trip(array: np.ndarray) -> None:
+    datum = parse(encode_datum(array, label=-3).SerializeToString())
+    got = to_array(datum)
+    assert got.dtype == (np.uint8 if array.dtype == np.uint8 else np.float32)
+    np.testing.assert_array_equal(got, array.astype(got.dtype))
+    assert label(datum) == -3
+
+
+def test_image_is_blue_green_red() -> None:
+    datum = encode_datum(encoded=png(), label=1, shape=(3, 4, 5))
+    np.testing.assert_array_equal(to_array(datum), PICTURE[:, :, ::-1].transpose(2, 0, 1))
+    assert to_array(datum, color=False).shape == (1, 4, 5)
+    gray = encode_datum(encoded=png(PICTURE[:, :, 0]))
+    assert to_array(gray).shape == (1, 4, 5)
+    np.testing.assert_array_equal(to_array(gray, color=True), np.stack([PICTURE[:, :, 0]] * 3))
+
+
+def test_bytes_before_floats() -> None:
+    datum = encode_datum(np.arange(4, dtype=np.uint8).reshape(1, 2, 2))
+    datum.float_data.extend([9] * 4)
+    assert to_array(datum).ravel().tolist() == [0, 1, 2, 3]
+
+
+def bad(**fields: Any) -> Any:
+    return caffe_pb2.Datum(**fields)
+
+
+@pytest.mark.parametrize(("datum", "message"), [
+    (bad(channels=2, height=3, width=4, data=bytes(23)), r"it holds 23 bytes, its shape \(2, 3, 4\) needs 24"),
+    (bad(channels=2, height=3, width=4, data=bytes(25)), r"it holds 25 bytes, its shape \(2, 3, 4\) needs 24"),
+    (bad(channels=1, height=2, width=2, float_data=[1, 2, 3]), r"it holds 3 floats, its shape \(1, 2, 2\) needs 4"),
+    (bad(channels=1, height=2, width=2), r"it holds 0 floats, its shape \(1, 2, 2\) needs 4"),
+    (bad(height=2, width=2, data=bytes(4)), r"channels, height and width are \(0, 2, 2\); all must be positive"),
+    (bad(channels=-1, height=-2, width=2, data=bytes(4)), r"are \(-1, -2, 2\); all must be positive"),
+    (bad(channels=3, height=4, width=5, data=png()), r"bytes, its shape .*; an image file in it needs encoded: true"),
+    (bad(encoded=True, data=b"not an image"), r"its image does not decode: it is not an image"),
+    (bad(encoded=True), r"its image does not decode: it is not an image"),
+    (bad(encoded=True, data=png()[:-20]), r"its image does not decode: the PNG is cut short"),
+])
+def test_bad(datum: Any, message: str) -> None:
+    with pytest.raises(DataError, match=r"^db: record 'k': .*" + message):
+        to_array(datum, "db: record 'k'")
+
+
+def test_not_a_datum() -> None:
+    with pytest.raises(DataError, match=re.escape("db: record 'k': its 5 bytes are not a Datum")):
+        parse(b"\x22\xff\xff\x00\x01", "db: record 'k'")
+
+
+def test_no_label() -> None:
+    with pytest.raises(DataError, match="db: record 'k': it has no label; take the layer's second top away"):
+        label(encode_datum(np.ones((1, 1, 1))), "db: record 'k'")
+
+
+def test_only_three_axes() -> None:
+    with pytest.raises(DataError, match=r"3 axes .* not of shape \(2, 2\)"):
+        encode_datum(np.ones((2, 2)))
