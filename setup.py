@@ -1,8 +1,8 @@
 """Installs `caffe_port` (the runtime and the paper), `converters`, and the `caffe-port` command.
 
-Each dependency and why it is there: torch runs the nets; numpy carries blobs; protobuf is Caffe's format; lmdb is Caffe's
-database; onnx writes and checks ONNX files; pyyaml reads name maps and the weights' manifest; scipy reads the data sets'
-MATLAB files; pillow decodes images. Extras are needed by what their name says only.
+Each dependency and why it is there: torch runs the nets; numpy carries blobs; protobuf is Caffe's format; lmdb is
+Caffe's database; onnx writes and checks ONNX files; pyyaml reads name maps and the weights' manifest; scipy reads the
+data sets' MATLAB files; pillow decodes images. Extras are needed by what their name says only.
 """
 
 from setuptools import find_packages, setup
@@ -27,7 +27,14 @@ setup(
     packages=find_packages(include=["caffe_port", "caffe_port.*", "converters", "converters.*"]),
     package_data={"caffe_port": ["py.typed", "proto/*.proto", "par/*.csv"]},
     install_requires=[
-        "torch>=2.4", "numpy>=1.26", "protobuf>=4.25", "lmdb>=1.4", "onnx>=1.16", "pyyaml>=6", "scipy>=1.11", "pillow>=10",
+        "torch>=2.4",
+        "numpy>=1.26",
+        "protobuf>=4.25",
+        "lmdb>=1.4",
+        "onnx>=1.16",
+        "pyyaml>=6",
+        "scipy>=1.11",
+        "pillow>=10",
     ],
     extras_require={
         **EXTRAS,

@@ -1,4 +1,5 @@
-"""What the functional driver runs: the graph's nodes as steps, some of them joined where joining changes no more than rounding.
+"""What the functional driver runs: the graph's nodes as steps, some of them joined where joining changes no more than
+rounding.
 
     BatchNorm then Scale            one normalisation with slope and bias: one pass over the data instead of three
     an in-place ReLU                overwrites its bottom, where nothing needs that bottom's value any more
@@ -53,18 +54,27 @@ def fused_steps(nodes: Sequence[Node]) -> list[Step]:
 def feeds(before: Node, node: Node) -> bool:
     """Whether `node` reads the one top of the node before it, and nothing about gradients or losses comes between."""
     plain = not node.param.propagate_down and not any(before.loss_weights)
-    return plain and len(before.tops) == 1 and node.bottoms == before.tops and node.needs_backward == before.needs_backward
+    return (
+        plain and len(before.tops) == 1 and node.bottoms == before.tops and node.needs_backward == before.needs_backward
+    )
 
 
 def is_normalise_then_scale(before: Step, node: Node) -> bool:
-    if before.first is not before.last or not isinstance(before.last.layer, BatchNorm) or not isinstance(node.layer, Scale):
+    if (
+        before.first is not before.last
+        or not isinstance(before.last.layer, BatchNorm)
+        or not isinstance(node.layer, Scale)
+    ):
         return False
     return node.layer.scale.dim() == 1 and node.param.scale_param.axis == 1 and len(node.bottoms[0].shape) > 1
 
 
 def is_free_relu(before: Node, node: Node) -> bool:
-    return isinstance(node.layer, ReLU) and node.in_place and node.param.relu_param.negative_slope == 0 and (
-        before.layer.top_is_free
+    return (
+        isinstance(node.layer, ReLU)
+        and node.in_place
+        and node.param.relu_param.negative_slope == 0
+        and (before.layer.top_is_free)
     )
 
 

@@ -1,7 +1,8 @@
-"""From a filtered, split NetParameter to a graph: layers in order, the values between them, their shapes, who needs a gradient.
+"""From a filtered, split NetParameter to a graph: layers in order, the values between them, their shapes, who needs a
+gradient.
 
-Caffe's blobs change under in-place layers; here each change is a new version of the value (`conv1`, then `conv1@1`), so that
-a value means one tensor for ever. Splits are layers (`proto/splits.py`), so every value is read at most once.
+Caffe's blobs change under in-place layers; here each change is a new version of the value (`conv1`, then `conv1@1`), so
+that a value means one tensor for ever. Splits are layers (`proto/splits.py`), so every value is read at most once.
 
 Source: `Net::Init`, `AppendTop`, `AppendBottom` in src/caffe/net.cpp of BVLC Caffe 1.0.
 """
@@ -108,7 +109,10 @@ def build(param: Any, phase: int, say: Say | None = None) -> Graph:
         node = _append(graph, index, source, phase, wants, unread, say)
         say("net.cpp:124", f"Setting up {node.name}")
         for top, weight in zip(node.tops, node.loss_weights, strict=True):
-            say("net.cpp:131", f"Top shape: {' '.join(map(str, top.shape))}{' ' if top.shape else ''}({prod(top.shape)})")
+            say(
+                "net.cpp:131",
+                f"Top shape: {' '.join(map(str, top.shape))}{' ' if top.shape else ''}({prod(top.shape)})",
+            )
             if weight:
                 say("net.cpp:134", f"    with loss weight {weight:g}")
             memory += 4 * prod(top.shape)
@@ -137,7 +141,8 @@ def _append(
     _refuse_fork_options(layer)
     if own.propagate_down and len(own.propagate_down) != len(own.bottom):
         raise layer.error(
-            f"propagate_down is given {len(own.propagate_down)} times for {len(own.bottom)} bottoms; give it once a bottom"
+            f"propagate_down is given {len(own.propagate_down)} times for {len(own.bottom)} bottoms; "
+            "give it once a bottom"
         )
     if layer.role == "data" and own.data_param.source:
         say("db_lmdb.cpp:35", f"Opened lmdb {own.data_param.source}")
@@ -175,8 +180,8 @@ def _append(
         elif name in graph.last or name in [t.name for t in tops]:
             maker = next((n.name for n in graph.nodes if name in [t.name for t in n.tops]), own.name)
             raise NetError(
-                f"{layer.title}: top blob '{name}' is made by layer '{maker}' already; rename one of the two tops, or make the "
-                "layer in-place by giving it the same bottom"
+                f"{layer.title}: top blob '{name}' is made by layer '{maker}' already; "
+                "rename one of the two tops, or make the layer in-place by giving it the same bottom"
             )
         else:
             say("net.cpp:382", f"{own.name} -> {name}")
@@ -222,7 +227,8 @@ def _refuse_fork_options(layer: Layer) -> None:
     unknown = [path for path in fork_fields(layer.param) if "." in path and path not in layer.fork_fields]
     if unknown:
         raise layer.unsupported(
-            f"{', '.join(unknown)}: an option of a fork that this layer does not have; remove it if the net can do without"
+            f"{', '.join(unknown)}: an option of a fork that this layer does not have; "
+            "remove it if the net can do without"
         )
 
 
@@ -250,7 +256,7 @@ def _spec(layer: Layer, i: int) -> Any:
 
 
 def _freeze_statistics(layer: Layer) -> None:
-    """BatchNorm's statistics are blobs that no solver may move: Caffe writes lr_mult 0 into its own copy of the layer."""
+    """BatchNorm's statistics are blobs that no solver may move: Caffe writes lr_mult 0 into its own copy."""
     specs, blobs = layer.param.param, layer.present_blobs
     if len(specs) > len(blobs):
         raise layer.error(f"{len(specs)} param entries for a layer of {len(blobs)} blobs; remove the extra ones")
@@ -275,8 +281,10 @@ def _prune_backward(graph: Graph, say: Say) -> None:
             node.propagate_down = [False] * len(node.bottoms)
         if not contributes:
             node.needs_backward = False
-        say("net.cpp:200" if node.needs_backward else "net.cpp:202",
-            f"{node.name} {'needs' if node.needs_backward else 'does not need'} backward computation.")
+        say(
+            "net.cpp:200" if node.needs_backward else "net.cpp:202",
+            f"{node.name} {'needs' if node.needs_backward else 'does not need'} backward computation.",
+        )
         for i, bottom in enumerate(node.bottoms):
             if contributes:
                 under_loss.add(bottom.name)
@@ -298,4 +306,3 @@ def specs(graph: Graph) -> Iterator[tuple[Node, int, str, Any]]:
     for node in graph.nodes:
         for i, blob in enumerate(node.layer.present_blobs):
             yield node, i, blob, _spec(node.layer, i)
-

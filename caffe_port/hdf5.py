@@ -1,8 +1,8 @@
 """Caffe's HDF5 files: `.caffemodel.h5` (`data/<layer>/<index>`, diffs under `diff/`) and `.solverstate.h5`.
 
-A shared blob is stored under its owner only. A layer name with `/` makes nested groups, and is read back from them (Caffe
-aborts on saving one). Needs h5py (`pip install caffe-port[hdf5]`).
-Source: `Net::ToHDF5` and `Net::CopyTrainedLayersFromHDF5` in src/caffe/net.cpp, src/caffe/solvers/sgd_solver.cpp of Caffe 1.0.
+A shared blob is stored under its owner only. A layer name with `/` makes nested groups, and is read back from them
+(Caffe aborts on saving one). Needs h5py (`pip install caffe-port[hdf5]`). Source: `Net::ToHDF5` and
+`Net::CopyTrainedLayersFromHDF5` in src/caffe/net.cpp, src/caffe/solvers/sgd_solver.cpp of Caffe 1.0.
 """
 
 from __future__ import annotations
@@ -68,10 +68,14 @@ def read_layers(path: Path_) -> list[LayerBlobs]:
             if isinstance(item, h5py.Dataset):
                 layer, _, index = name.rpartition("/")
                 if not index.isdigit() or int(index) > 1000 or item.dtype.kind not in "fiu":
-                    raise WireError(f"{path}: dataset 'data/{name}' is not a blob (wanted data/<layer>/<index> of numbers)")
+                    raise WireError(
+                        f"{path}: dataset 'data/{name}' is not a blob (wanted data/<layer>/<index> of numbers)"
+                    )
                 # Deflate packs at most about 1032 to 1: what claims more holds no data, only a gigantic shape.
                 if item.nbytes > 1100 * item.id.get_storage_size() or item.external or item.is_virtual:
-                    raise WireError(f"{path}: dataset 'data/{name}' claims {item.shape} but stores no such data in the file")
+                    raise WireError(
+                        f"{path}: dataset 'data/{name}' claims {item.shape} but stores no such data in the file"
+                    )
                 found.setdefault(layer, {})[int(index)] = item[()]
 
         data.visititems(visit)

@@ -1,7 +1,7 @@
 """The island driver: every layer its own small autograd graph between persistent blobs.
 
-It is what Caffe's own semantics need and one autograd graph over the whole net cannot give: a diff of any blob, backward
-from the middle, values changed by hand between layers, callbacks, a clock on each layer.
+It is what Caffe's own semantics need and one autograd graph over the whole net cannot give: a diff of any blob,
+backward from the middle, values changed by hand between layers, callbacks, a clock on each layer.
 """
 
 from __future__ import annotations
@@ -30,7 +30,8 @@ class Island:
 class Islands:
     """Runs `net` over `net.blobs`. Keeps one Island a layer until its next forward.
 
-    Diffs of parameters add up over backward passes, as in Caffe, until `clear_param_diffs`; diffs of blobs are written anew.
+    Diffs of parameters add up over backward passes, as in Caffe, until `clear_param_diffs`; diffs of blobs are written
+    anew.
     """
 
     def __init__(self, net: Net) -> None:
@@ -40,6 +41,10 @@ class Islands:
         self.after_forward: list[Callback] = []
         self.before_backward: list[Callback] = []
         self.after_backward: list[Callback] = []
+        for node in net.graph.nodes:
+            if not all(node.layer.rewrites(i) for i in range(len(node.tops))):
+                for value, top in zip(node.tops, node.layer(), strict=True):
+                    net.blobs[value.name].data.copy_(top)
 
     def forward(self, start: int = 0, end: int | None = None) -> float:
         """Layers start..end, both included; the weighted loss of those layers' tops."""
@@ -54,7 +59,10 @@ class Islands:
         return loss
 
     def backward(self, start: int | None = None, end: int = 0) -> None:
-        """Layers start down to end, both included. Top diffs are read from the blobs, where losses hold their weight."""
+        """Layers start down to end, both included. Top diffs are the blobs', where losses hold their weight.
+
+        A layer that has not run forward yet does so first, over its bottoms as they are.
+        """
         for node in reversed(self._range(end, start)):
             for call in self.before_backward:
                 call(node.index)
@@ -89,7 +97,9 @@ class Islands:
         made = [tops] if isinstance(tops, Tensor) else list(tops)
         self.islands[node.index] = Island(leaves, made)
         loss = 0.0
-        for value, top, weight in zip(node.tops, made, node.loss_weights, strict=True):
+        for i, (value, top, weight) in enumerate(zip(node.tops, made, node.loss_weights, strict=True)):
+            if not node.layer.rewrites(i):
+                continue
             blob = blobs[value.name]
             value.shape = tuple(top.shape)
             blob.reshape(value.shape)
@@ -103,7 +113,8 @@ class Islands:
     def _backward(self, node: Node) -> None:
         island = self.islands.get(node.index)
         if island is None:
-            raise NetError(f"{node.layer.title}: backward before forward")
+            self._forward(node)
+            island = self.islands[node.index]
         blobs = self.net.blobs
         outputs, seeds = [], []
         for value, top in zip(node.tops, island.tops, strict=True):
@@ -111,8 +122,11 @@ class Islands:
                 outputs.append(top)
                 seeds.append(blobs[value.name].diff.to(top.dtype).reshape(top.shape).clone())
         wanted = [(b.name, leaf) for b, leaf in zip(node.bottoms, island.bottoms, strict=True) if leaf.requires_grad]
-        owned = [self._owner(node, name) for name, p in zip(node.layer.present_blobs, node.layer.blobs, strict=True)
-                 if p.requires_grad]
+        owned = [
+            self._owner(node, name)
+            for name, p in zip(node.layer.present_blobs, node.layer.blobs, strict=True)
+            if p.requires_grad
+        ]
         inputs = [leaf for _, leaf in wanted] + owned
         if not outputs or not inputs:
             return

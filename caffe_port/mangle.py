@@ -1,7 +1,7 @@
 """Names that torch's modules accept, from layer names that Caffe accepts, and back.
 
-torch refuses dots, the empty name and names that its own classes use (`type`, `float`, `keys`). Every character that could
-be in the way is written `%XX`, so that the mapping is reversible.
+torch refuses dots, the empty name and names that its own classes use (`type`, `float`, `keys`). Every character that
+could be in the way is written `%XX`, so that the mapping is reversible.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """A net that runs: the layers of a graph, driven as one function of its inputs and blobs.
 
-This is the functional driver: one loop over the nodes, one autograd graph; training, compiling and speed use it. The other
-driver, over persistent blobs with a diff each, is `islands.py`. Tests hold the two equal.
+This is the functional driver: one loop over the nodes, one autograd graph; training, compiling and speed use it. The
+other driver, over persistent blobs with a diff each, is `islands.py`. Tests hold the two equal.
 """
 
 from __future__ import annotations
@@ -75,8 +75,8 @@ class Result:
 class Net(nn.Module):
     """The net that `param` defines for `phase`, `level` and `stages`.
 
-    `param` is in the current format (`proto.load.read_net` upgrades). Raises NetError and LayerError. With `log`, Caffe's
-    own lines are written while the net is built.
+    `param` is in the current format (`proto.load.read_net` upgrades). Raises NetError and LayerError. With `log`,
+    Caffe's own lines are written while the net is built.
     """
 
     def __init__(
@@ -96,6 +96,9 @@ class Net(nn.Module):
             say("net.cpp:53", f"Initializing net from parameters: \n{text.format(shown).rstrip()}")
         self.definition = filtered
         self.graph = graphs.build(insert_splits(filtered), phase, say)
+        for layer in self.layers:
+            if layer.role == "data":
+                layer.verbose = log
         self.modules_by_name = nn.ModuleDict({mangle(n.name, i): n.layer for i, n in enumerate(self.graph.nodes)})
         self.learnable = _learnable(self.graph)
         for node, _, blob, _ in graphs.specs(self.graph):
@@ -105,6 +108,10 @@ class Net(nn.Module):
             if learnable.lr_mult != 0 and isinstance(learnable.tensor, nn.Parameter):
                 learnable.tensor.requires_grad_(True)
         self._load_embedded(param)
+        for layer in self.layers:
+            layer.freeze()
+        self.single_steps = fuse.single_steps(self.graph.nodes)
+        self.fused_steps = fuse.fused_steps(self.graph.nodes)
 
     # -- what the net is ---------------------------------------------------------------------------------------------
 
@@ -162,14 +169,6 @@ class Net(nn.Module):
     def parameter_count(self) -> int:
         return sum(learnable.tensor.numel() for learnable in self.learnable)
 
-    @cached_property
-    def single_steps(self) -> list[fuse.Step]:
-        return fuse.single_steps(self.graph.nodes)
-
-    @cached_property
-    def fused_steps(self) -> list[fuse.Step]:
-        return fuse.fused_steps(self.graph.nodes)
-
     # -- running it --------------------------------------------------------------------------------------------------
 
     def forward(self, **inputs: Tensor) -> dict[str, Tensor]:
@@ -181,9 +180,9 @@ class Net(nn.Module):
     ) -> Result:
         """One forward pass.
 
-        `inputs`: tensors for Input layers' tops; those left out come from `blobs`. `keep`: ids of values to return besides
-        the outputs, or True for all (with `conv1@1` the second version of an in-place blob). `prune`: record a gradient
-        only where Caffe would propagate a diff (lr_mult 0, propagate_down, layers under no loss).
+        `inputs`: tensors for Input layers' tops; those left out come from `blobs`. `keep`: ids of values to return
+        besides the outputs, or True for all (with `conv1@1` the second version of an in-place blob). `prune`: record a
+        gradient only where Caffe would propagate a diff (lr_mult 0, propagate_down, layers under no loss).
         """
         inputs = inputs or {}
         device = self.device
@@ -271,11 +270,15 @@ class Net(nn.Module):
                 continue
             theirs = node.layer.present_blobs
             if len(theirs) != len(layer.present_blobs):
-                raise NetError(f"{layer.title} has {len(layer.present_blobs)} blobs here and {len(theirs)} in the other net")
+                raise NetError(
+                    f"{layer.title} has {len(layer.present_blobs)} blobs here and {len(theirs)} in the other net"
+                )
             for name in theirs:
                 source, target = getattr(node.layer, name), getattr(layer, name)
                 if source.shape != target.shape:
-                    raise NetError(f"{layer.title}: blob '{name}' is {tuple(target.shape)} here, {tuple(source.shape)} there")
+                    raise NetError(
+                        f"{layer.title}: blob '{name}' is {tuple(target.shape)} here, {tuple(source.shape)} there"
+                    )
                 if name in layer.shared or name in node.layer.shared:
                     continue
                 table = layer._parameters if name in layer._parameters else layer._buffers
@@ -292,7 +295,8 @@ class Net(nn.Module):
         for node in self.graph.nodes:
             names = node.layer.present_blobs
             arrays: list[Any] = [
-                None if owned_only and n in node.layer.shared else getattr(node.layer, n).detach().cpu().numpy() for n in names
+                None if owned_only and n in node.layer.shared else getattr(node.layer, n).detach().cpu().numpy()
+                for n in names
             ]
             grads: list[Any] = [None] * len(names)
             if diffs:
@@ -337,8 +341,16 @@ def _learnable(graph: graphs.Graph) -> list[Learnable]:
     for node, i, blob, spec in graphs.specs(graph):
         owner = owners.get(spec.name) if spec.name else None
         if owner is None:
-            new = Learnable(node.layer, blob, i, spec.lr_mult, spec.decay_mult, spec.name,
-                            spec.HasField("lr_mult"), spec.HasField("decay_mult"))
+            new = Learnable(
+                node.layer,
+                blob,
+                i,
+                spec.lr_mult,
+                spec.decay_mult,
+                spec.name,
+                spec.HasField("lr_mult"),
+                spec.HasField("decay_mult"),
+            )
             out.append(new)
             if spec.name:
                 owners[spec.name] = new
@@ -349,8 +361,8 @@ def _learnable(graph: graphs.Graph) -> list[Learnable]:
                 continue
             if getattr(owner, given) and getattr(owner, mult) != getattr(spec, mult):
                 raise node.layer.error(
-                    f"shared param '{spec.name}' has {mult} {getattr(spec, mult):g} here and {getattr(owner, mult):g} in "
-                    f"layer '{owner.layer.name}'; give it in one place"
+                    f"shared param '{spec.name}' has {mult} {getattr(spec, mult):g} here and "
+                    f"{getattr(owner, mult):g} in layer '{owner.layer.name}'; give it in one place"
                 )
             setattr(owner, mult, getattr(spec, mult))
             setattr(owner, given, True)
@@ -363,11 +375,11 @@ def _check_share(layer: Layer, i: int, blob: str, spec: Any, owner: Learnable) -
     if spec.share_mode == caffe_pb2.ParamSpec.PERMISSIVE:
         if prod(mine) != prod(theirs):
             raise layer.shape_error(
-                f"cannot share param '{spec.name}' owned by layer '{owner.layer.name}': {theirs} has {prod(theirs)} values, "
-                f"blob {i} here {mine} has {prod(mine)}"
+                f"cannot share param '{spec.name}' owned by layer '{owner.layer.name}': "
+                f"{theirs} has {prod(theirs)} values, blob {i} here {mine} has {prod(mine)}"
             )
     elif mine != theirs:
         raise layer.shape_error(
-            f"cannot share param '{spec.name}' owned by layer '{owner.layer.name}': it is {theirs}, blob {i} here is {mine}; "
-            "share_mode: PERMISSIVE shares by count alone"
+            f"cannot share param '{spec.name}' owned by layer '{owner.layer.name}': "
+            f"it is {theirs}, blob {i} here is {mine}; share_mode: PERMISSIVE shares by count alone"
         )

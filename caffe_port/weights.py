@@ -44,7 +44,9 @@ def read_layers(source: Any) -> list[LayerBlobs]:
             return hdf5.read_layers(source)
         return read_net(source).layers
     return [
-        LayerBlobs(layer.name, layer.type, [_array(b) for b in layer.blobs], [None] * len(layer.blobs), _is_legacy(layer))
+        LayerBlobs(
+            layer.name, layer.type, [_array(b) for b in layer.blobs], [None] * len(layer.blobs), _is_legacy(layer)
+        )
         for layer in source.layer
     ]
 
@@ -86,7 +88,9 @@ def copy_into(graph: Graph, layers: Sequence[LayerBlobs], source: str) -> CopySu
         for i, (name, theirs, mine) in enumerate(zip(names, blobs, layer.blobs, strict=True)):
             if theirs is None:  # HDF5 files hold a shared blob under its owner only
                 if name not in layer.shared:
-                    raise WeightsError(f"{layer.title}: {source} lacks blob {i} ('{name}'), which no other layer shares")
+                    raise WeightsError(
+                        f"{layer.title}: {source} lacks blob {i} ('{name}'), which no other layer shares"
+                    )
                 continue
             if not same_shape(theirs.shape, tuple(mine.shape), given.legacy):
                 raise WeightsError(

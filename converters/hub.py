@@ -2,10 +2,12 @@
 
 A format module declares `EXTENSIONS = (".npz",)` and has one or both of
 
-    read(path: Path, net: NetParameter | None) -> Model      `net`: the user's model=..., as its deploy net; overrides
-    an embedded one write(model: Model, path: Path, **options) -> None       may write more files beside `path`; need
-    not be atomic check(model: Model, path: Path) -> str                   optional: prove what was written; a sentence
-    for the report
+    read(path: Path, net: NetParameter | None) -> Model
+        `net`: the user's model=..., as its deploy net; it overrides a net inside the file
+    write(model: Model, path: Path, **options)
+        may write more files beside `path`, and need not be atomic
+    check(model: Model, path: Path, written) -> str
+        optional: prove what `write` wrote and returned (`written`); a sentence for the report
 
 `write` works in a folder of its own beside the target; what it wrote is checked there (by `check`, or by reading it
 back and comparing every blob bit for bit) and only then moved into place, so a target appears whole and proven or not
@@ -14,6 +16,7 @@ at all.
 
 from __future__ import annotations
 
+import filecmp
 import importlib
 import inspect
 import os
@@ -136,15 +139,20 @@ def write(model: Model, path: PathLike, check: bool = True, **options: Any) -> R
         raise ConvertError(f"{path}: the folder {path.parent} does not exist")
     with tempfile.TemporaryDirectory(prefix=f".{path.name}.", dir=path.parent) as staged:
         temporary = Path(staged) / path.name
-        module.write(model, temporary, **options)
+        written = module.write(model, temporary, **options)
         proof = "not checked, as asked"
         if check:
-            proof = module.check(model, temporary) if hasattr(module, "check") else check_reads_back(model, temporary)
-        written = sorted(Path(staged).iterdir(), key=lambda f: (f.name != path.name, f.name))
-        _move(written, path.parent)
+            proof = (
+                module.check(model, temporary, written)
+                if hasattr(module, "check")
+                else check_reads_back(model, temporary)
+            )
+        files = sorted(Path(staged).iterdir(), key=lambda f: (f.name != path.name, f.name))
+        _spare_other_files(path, files)
+        _move(files, path.parent)
     notes = list(dict.fromkeys(model.notes))
     return Report(
-        model.name, str(path), [str(path.parent / f.name) for f in written], proof, notes, time.perf_counter() - start
+        model.name, str(path), [str(path.parent / f.name) for f in files], proof, notes, time.perf_counter() - start
     )
 
 
@@ -192,6 +200,16 @@ def _refuse_unknown_options(module: ModuleType, path: Path, options: Mapping[str
     if unknown:
         takes = f"it takes {', '.join(known)}" if known else "it takes none"
         raise ConvertError(f"{path}: writing this format has no option {', '.join(unknown)}; {takes}")
+
+
+def _spare_other_files(path: Path, files: Sequence[Path]) -> None:
+    """A file that goes beside the target replaces one of that name only where an earlier target explains it."""
+    for file in files:
+        there = path.parent / file.name
+        if there != path and there.exists() and not path.exists() and not filecmp.cmp(there, file, shallow=False):
+            raise ConvertError(
+                f"{path} goes with {there}, which is there and holds something else; choose another name"
+            )
 
 
 def _move(files: Sequence[Path], folder: Path) -> None:

@@ -66,7 +66,7 @@ class Model:
         return net
 
     def borrowed(self) -> Net:
-        """Like `runtime`, but over the weights' own memory, which may be a file mapped for reading: no fillers, no copies.
+        """Like `runtime`, but over the weights' own memory, which may be a file mapped for reading: no copies.
 
         For running only: writing to its blobs would end the process.
         """

@@ -15,12 +15,13 @@ from converters.inputs import random_inputs
 from converters.optional import need
 
 
-def run_onnx(model: Any, inputs: Mapping[str, np.ndarray], threads: int = 0) -> dict[str, np.ndarray]:
-    """Every output by name. `model`: a path, or an `onnx_model.Exported`. `threads` 0: onnxruntime decides."""
+def run_onnx(model: Any, inputs: Mapping[str, np.ndarray], frugal: bool = False) -> dict[str, np.ndarray]:
+    """Every output by name. `model`: a path, or an `onnx_model.Exported`. `frugal`: no second copy of the weights."""
     runtime = need("onnxruntime", "onnxruntime")
     options = runtime.SessionOptions()
     options.log_severity_level = 3
-    options.intra_op_num_threads = threads
+    if frugal:
+        options.add_session_config_entry("session.disable_prepacking", "1")
     source = str(model) if isinstance(model, str | Path) else model.to_bytes()
     session = runtime.InferenceSession(source, options, providers=["CPUExecutionProvider"])
     wanted = {i.name for i in session.get_inputs()}
@@ -35,21 +36,17 @@ def run_ours(net: Net, inputs: Mapping[str, np.ndarray]) -> dict[str, np.ndarray
     return {id: value.cpu().numpy() for id, value in values.items()}
 
 
-def disagreement(net: Net, path: Path, batch: int | None = None, names: Mapping[str, str] | None = None) -> str | None:
-    """The first output, in the net's order, that onnxruntime computes differently: a clause for a message, or None.
+def disagreement(net: Net, path: Path, batch: int | None = None, frugal: bool = False) -> str | None:
+    """The first of the file's outputs, in the net's order, that onnxruntime computes differently: a clause, or None."""
+    from converters.onnx_model import value_names
 
-    `names`: value id -> name in the file, when the file exposes more than the net's outputs.
-    """
+    names = value_names(net)
     inputs = random_inputs(net, batch=batch)
     ours = run_ours(net, inputs)
     try:
-        theirs: dict[str, Any] = run_onnx(path, inputs)
+        theirs: dict[str, Any] = run_onnx(path, inputs, frugal)
     except Exception as e:  # onnxruntime's errors have no common base
         return f"onnxruntime does not run it: {e}"
-    if names is None:
-        from converters.onnx_model import value_names
-
-        names = value_names(net)
     for node in net.graph.nodes:
         for top in node.tops:
             if names[top.id] in theirs and top.id in ours:

@@ -8,6 +8,7 @@ is. Over 2 GiB, protobuf's limit, the bytes go to `<name>.data` beside the file 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -21,35 +22,79 @@ _MODEL_GRAPH, _GRAPH_INITIALIZER, _TENSOR_RAW_DATA = 7, 5, 9  # field numbers in
 _ALIGNMENT = 4096  # onnxruntime maps external data by the page
 
 
-def save(model: Any, initializers: Mapping[str, np.ndarray], path: Path, external: bool | None = None) -> None:
-    """Write `model` (ModelProto without initializers) and its `initializers`. `external` None: only where needed."""
+@dataclass(frozen=True)
+class Place:
+    """Where the bytes of one initializer lie: file name, offset, length."""
+
+    file: str
+    offset: int
+    length: int
+
+
+Initializers = Mapping[str, np.ndarray]
+
+
+def save(model: Any, initializers: Initializers, path: Path, external: bool | None = None) -> dict[str, Place]:
+    """Write `model` (ModelProto without initializers) and its `initializers`; where their bytes are, by name.
+
+    `external`: whether the bytes go to a file of their own; None: only where they must.
+    """
     if external is None:
         external = sum(a.nbytes for a in initializers.values()) > INLINE_LIMIT
+    if external:
+        places = _write_data(initializers, path.with_name(path.name + ".data"))
+        save_probe(model, initializers, places, path)
+        return places
     with path.open("wb") as f:
-        if external:
-            tensors = _write_external(initializers, path.with_name(path.name + ".data"))
-            _write(model, [(tensor.SerializeToString(), b"") for tensor in tensors], f)
-        else:
-            write_inline(model, initializers, f)
+        return write_inline(model, initializers, f, path.name)
 
 
-def write_inline(model: Any, initializers: Mapping[str, np.ndarray], file: BinaryIO) -> None:
-    """The model with its initializers inside, to an open file."""
-    arrays = {name: _plain(array) for name, array in initializers.items()}
-    _write(model, [(_inline_header(name, array), _bytes(array)) for name, array in arrays.items()], file)
+def save_probe(model: Any, initializers: Initializers, places: Mapping[str, Place], path: Path) -> None:
+    """Write `model` with initializers whose bytes are `places` of other files in the folder (ONNX external data)."""
+    heads = []
+    for name, array in initializers.items():
+        tensor, place = _tensor(name, array), places[name]
+        tensor.data_location = type(tensor).EXTERNAL
+        for key, value in (("location", place.file), ("offset", place.offset), ("length", place.length)):
+            tensor.external_data.add(key=key, value=str(value))
+        heads.append(tensor.SerializeToString())
+    with path.open("wb") as f:
+        _write(model, heads, [b""] * len(heads), f)
 
 
-def _write(model: Any, initializers: Sequence[tuple[bytes, Any]], file: BinaryIO) -> None:
-    """`initializers`: the TensorProtos, each as its own bytes and the bytes of its raw data that end it."""
+def write_inline(model: Any, initializers: Initializers, file: BinaryIO, name: str = "") -> dict[str, Place]:
+    """The model with its initializers inside, to an open file called `name`."""
+    arrays = [_plain(array) for array in initializers.values()]
+    named = zip(initializers, arrays, strict=True)
+    heads = [_tensor(n, a).SerializeToString() + _tag(_TENSOR_RAW_DATA) + _varint(a.nbytes) for n, a in named]
+    offsets = _write(model, heads, [_bytes(array) for array in arrays], file)
+    return {n: Place(name, at, a.nbytes) for n, at, a in zip(initializers, offsets, arrays, strict=True)}
+
+
+def _write(model: Any, heads: Sequence[bytes], bodies: Sequence[Any], file: BinaryIO) -> list[int]:
+    """`heads` and `bodies`: each TensorProto as its own bytes and those of its raw data. Where the bodies begin."""
     header, graph = type(model)(), model.graph.SerializeToString()
     header.CopyFrom(model)
     header.ClearField("graph")
-    prefixes = [_tag(_GRAPH_INITIALIZER) + _varint(len(head) + len(data)) for head, data in initializers]
-    size = len(graph) + sum(len(p) + len(h) + len(d) for p, (h, d) in zip(prefixes, initializers, strict=True))
-    file.write(header.SerializeToString() + _tag(_MODEL_GRAPH) + _varint(size) + graph)
-    for prefix, (head, data) in zip(prefixes, initializers, strict=True):
-        file.write(prefix + head)
-        file.write(data)
+    prefixes = [_tag(_GRAPH_INITIALIZER) + _varint(len(h) + len(b)) + h for h, b in zip(heads, bodies, strict=True)]
+    size = len(graph) + sum(len(p) + len(b) for p, b in zip(prefixes, bodies, strict=True))
+    at = file.write(header.SerializeToString() + _tag(_MODEL_GRAPH) + _varint(size) + graph)
+    offsets = []
+    for prefix, body in zip(prefixes, bodies, strict=True):
+        at += file.write(prefix)
+        offsets.append(at)
+        at += file.write(body)
+    return offsets
+
+
+def _write_data(initializers: Initializers, path: Path) -> dict[str, Place]:
+    places = {}
+    with path.open("wb") as f:
+        for name, array in initializers.items():
+            f.write(b"\0" * (-f.tell() % _ALIGNMENT))
+            places[name] = Place(path.name, f.tell(), array.nbytes)
+            f.write(_bytes(_plain(array)))
+    return places
 
 
 def _plain(array: np.ndarray) -> np.ndarray:
@@ -64,25 +109,6 @@ def _bytes(array: np.ndarray) -> memoryview | bytes:
 def _tensor(name: str, array: np.ndarray) -> Any:
     onnx = need("onnx", "onnx")
     return onnx.TensorProto(name=name, dims=array.shape, data_type=onnx.helper.np_dtype_to_tensor_dtype(array.dtype))
-
-
-def _inline_header(name: str, array: np.ndarray) -> bytes:
-    return _tensor(name, array).SerializeToString() + _tag(_TENSOR_RAW_DATA) + _varint(array.nbytes)
-
-
-def _write_external(initializers: Mapping[str, np.ndarray], path: Path) -> list[Any]:
-    tensors = []
-    with path.open("wb") as f:
-        for name, array in initializers.items():
-            array = _plain(array)
-            tensor = _tensor(name, array)
-            tensor.data_location = type(tensor).EXTERNAL
-            f.write(b"\0" * (-f.tell() % _ALIGNMENT))
-            for key, value in (("location", path.name), ("offset", f.tell()), ("length", array.nbytes)):
-                tensor.external_data.add(key=key, value=str(value))
-            f.write(_bytes(array))
-            tensors.append(tensor)
-    return tensors
 
 
 def _tag(field: int) -> bytes:

@@ -9,8 +9,9 @@ leave no trace. Opset 17, IR 8. Weights are initializers `<layer>.<blob>`. The p
 
 from __future__ import annotations
 
+import contextlib
 import io
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -34,6 +35,10 @@ EXTENSIONS = (".onnx",)
 OPSET, IR_VERSION, BATCH = 17, 8, "N"
 
 
+LARGE = 2**26
+"""Bytes of weights from which the proof reads them where they lie in the file, instead of loading the file: 64 MiB."""
+
+
 @dataclass
 class Exported:
     """An ONNX model (without its initializers), its initializers, and the ONNX name of each of our values by id."""
@@ -42,8 +47,8 @@ class Exported:
     initializers: dict[str, np.ndarray]
     names: dict[str, str]
 
-    def save(self, path: Path, external: bool | None = None) -> None:
-        onnx_file.save(self.model, self.initializers, path, external)
+    def save(self, path: Path, external: bool | None = None) -> Written:
+        return Written(self, path, onnx_file.save(self.model, self.initializers, path, external))
 
     def to_bytes(self) -> bytes:
         """The whole file as bytes: for small nets."""
@@ -52,7 +57,34 @@ class Exported:
         return whole.getvalue()
 
 
-def write(model: Model, path: Path, dynamic_batch: bool | None = None, external_data: bool | None = None) -> None:
+@dataclass
+class Written:
+    """An exported model in its file, and where in it (or beside it) the initializers' bytes are."""
+
+    exported: Exported
+    path: Path
+    places: dict[str, onnx_file.Place]
+
+    @property
+    def large(self) -> bool:
+        return sum(place.length for place in self.places.values()) > LARGE
+
+    @contextlib.contextmanager
+    def runnable(self, other: Exported | None = None) -> Iterator[Path]:
+        """A file to run: the file itself; of a large one, or of an `other` graph over the same weights, the graph with
+        references to the bytes in the file, which costs neither time nor memory."""
+        if other is None and not self.large:
+            yield self.path
+            return
+        probe, graph = self.path.with_name(self.path.name + ".probe"), other or self.exported
+        onnx_file.save_probe(graph.model, graph.initializers, self.places, probe)
+        try:
+            yield probe
+        finally:
+            probe.unlink()
+
+
+def write(model: Model, path: Path, dynamic_batch: bool | None = None, external_data: bool | None = None) -> Written:
     """`dynamic_batch` None: where the shape rules allow another batch size and onnxruntime then still agrees with us.
 
     `external_data` None: weights over 2 GiB go to `<name>.onnx.data`; True and False decide it.
@@ -62,46 +94,39 @@ def write(model: Model, path: Path, dynamic_batch: bool | None = None, external_
     if dynamic_batch and other is None:
         raise ConvertError(f"net '{net.name}' does not work at another batch size; leave dynamic_batch out")
     if other is not None and dynamic_batch is not False:
-        export(net, dynamic=True).save(path, external_data)
-        wrong = onnx_check.disagreement(net, path, batch=other)
+        written = export(net, dynamic=True).save(path, external_data)
+        with written.runnable() as file:
+            wrong = onnx_check.disagreement(net, file, batch=other, frugal=written.large)
         if wrong is None:
-            return
+            return written
         if dynamic_batch:
             raise ConvertError(f"with dynamic_batch, at batch size {other}: {wrong}")
         model.notes.append(f"the batch size is fixed: at batch size {other} {wrong}")
-    export(net, dynamic=False).save(path, external_data)
+    return export(net, dynamic=False).save(path, external_data)
 
 
-def check(model: Model, path: Path) -> str:
+def check(model: Model, path: Path, written: Written) -> str:
     """onnx's full check with strict shape inference, then every output in onnxruntime against our runtime."""
     onnx = need("onnx", "onnx")
-    try:
-        onnx.checker.check_model(str(path), full_check=True)
-    except Exception as e:  # its own errors have no common base but Exception
-        raise ConvertError(f"{path.name}: onnx.checker refuses what was written: {e}; nothing was written") from e
     net = model.borrowed()
-    wrong = onnx_check.disagreement(net, path)
+    with written.runnable() as file:
+        try:
+            onnx.checker.check_model(str(file), full_check=True)
+        except Exception as e:  # its own errors have no common base but Exception
+            raise ConvertError(f"{path.name}: onnx.checker refuses what was written: {e}; nothing was written") from e
+        wrong = onnx_check.disagreement(net, file, frugal=written.large)
     if wrong is not None:
-        raise ConvertError(
-            f"{path.name}: onnxruntime and our runtime disagree: {first_difference(net, path)}; nothing was written"
-        )
-    return (
-        f"onnx.checker and onnxruntime agree with our runtime at {len(net.outputs)} output(s), tolerance {TOLERANCE:g}"
-    )
+        wrong = first_difference(net, written) or wrong
+        raise ConvertError(f"{path.name}: onnxruntime and our runtime disagree: {wrong}; nothing was written")
+    outputs = len(written.exported.model.graph.output)
+    return f"onnx.checker passes; onnxruntime agrees with our runtime at {outputs} output(s) to {TOLERANCE:g}"
 
 
-def first_difference(net: Net, folder_of: Path) -> str:
+def first_difference(net: Net, written: Written) -> str | None:
     """The first layer, in the net's order, whose top onnxruntime computes differently."""
-    path = folder_of.with_name(folder_of.name + ".exposed.onnx")
-    exported = export(net, expose=True)
-    try:
-        exported.save(path, external=False if folder_of.stat().st_size < onnx_file.INLINE_LIMIT else None)
-        return (
-            onnx_check.disagreement(net, path, names=exported.names) or "only where no intermediate blob is an output"
-        )
-    finally:
-        for leftover in folder_of.parent.glob(path.name + "*"):
-            leftover.unlink()
+    exposed = export(net, expose=True)
+    with written.runnable(exposed) as file:
+        return onnx_check.disagreement(net, file, frugal=written.large)
 
 
 def export(net: Net, dynamic: bool = False, expose: bool = False) -> Exported:

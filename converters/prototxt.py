@@ -23,7 +23,7 @@ def write(model: Model, path: Path) -> None:
     model.notes.append("a .prototxt holds the net without its weights; write .caffemodel for both")
 
 
-def check(model: Model, path: Path) -> str:
+def check(model: Model, path: Path, written: None) -> str:
     if load.read_net(path) != model.net:
         raise ConvertError(f"{path.name}: the text reads back as another net; nothing was written")
     return "the text reads back as the same net"

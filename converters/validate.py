@@ -52,7 +52,10 @@ class Row:
 
 @dataclass
 class EngineRun:
-    """What became of one engine: how many values it gave, or why none (`absent`: not here; `failed`: broke)."""
+    """What became of one engine: how many values it gave, or why none (`absent`: not here; `failed`: broke).
+
+    `required`: it was asked for by name, so that failing is an answer; others may be unable to run a net.
+    """
 
     name: str
     version: str = ""
@@ -60,11 +63,15 @@ class EngineRun:
     seconds: float = 0.0
     absent: str = ""
     failed: str = ""
+    required: bool = True
 
 
 @dataclass
 class Validation:
-    """All rows in depth order, and the engines. `ok`: at least one engine ran beside the reference and none differs."""
+    """All rows in depth order, and the engines.
+
+    `ok`: some engine ran beside the reference, none differs for a reason of ours, and none that was asked for failed.
+    """
 
     net: str
     tolerance: float
@@ -78,7 +85,7 @@ class Validation:
         return (
             bool(self.rows)
             and not any(r.verdict == DIFFERS for r in self.rows)
-            and not any(e.failed for e in self.engines)
+            and not any(e.failed and e.required for e in self.engines)
         )
 
     def of(self, engine: str, gradient: bool = False) -> list[Row]:
@@ -164,7 +171,7 @@ def _check_inputs(model: Model, arrays: Mapping[str, Any]) -> None:
 
 def _run(engine: Any, case: Case, result: Validation, required: bool, gradients: bool = False) -> tuple[Arrays, Arrays]:
     """The engine's values and diffs. What goes wrong is kept in `result`; one asked for that is not here raises."""
-    run = EngineRun(engine.name)
+    run = EngineRun(engine.name, required=required)
     result.engines.append(run)
     why = engine.why_not(case)
     if why:
@@ -182,7 +189,7 @@ def _run(engine: Any, case: Case, result: Validation, required: bool, gradients:
     except Exception as e:  # other people's engines raise what they like; the reference's own errors go to the user
         if engine.name == REFERENCE:
             raise
-        run.failed = f"{type(e).__name__}: {e}".strip()
+        run.failed = " ".join(f"{type(e).__name__}: {e}".split())
         return values, {}
 
 
@@ -249,7 +256,7 @@ def format_table(result: Validation, every: bool = False) -> str:
 def _state(run: EngineRun) -> str:
     if run.absent:
         return f"not here: {run.absent}"
-    return f"FAILED: {run.failed}" if run.failed else f"{run.values} values, {run.seconds:.2f} s"
+    return f"{'FAILED' if run.required else 'cannot run it'}: {run.failed}" if run.failed else f"{run.values} values, {run.seconds:.2f} s"
 
 
 def _verdict_lines(result: Validation, run: EngineRun) -> list[str]:

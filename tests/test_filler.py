@@ -54,7 +54,7 @@ def test_sparse_gaussian_keeps_that_share_of_the_inputs() -> None:
 
 
 def test_constant_and_unitball() -> None:
-    assert filled('value: 2.5').unique().tolist() == [2.5]
+    assert filled("value: 2.5").unique().tolist() == [2.5]
     rows = filled('type: "positive_unitball"').view(60, -1).sum(1)
     torch.testing.assert_close(rows, torch.ones(60))
 

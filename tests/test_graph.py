@@ -11,7 +11,8 @@ from caffe_port.proto import caffe_pb2, text
 
 X = 'layer { name: "x" type: "Input" top: "x" input_param { shape { dim: 2 dim: 3 dim: 5 dim: 4 } } }'
 T = 'layer { name: "t" type: "Input" top: "t" input_param { shape { dim: 2 } } }'
-IP = 'layer {{ name: "{0}" type: "InnerProduct" bottom: "{1}" top: "{0}" {2} inner_product_param {{ num_output: {3} }} }}'
+IP = 'layer {{ name: "{0}" type: "InnerProduct" bottom: "{1}" top: "{0}" {2} '
+IP += 'inner_product_param {{ num_output: {3} }} }}'
 
 
 def ip(name: str, bottom: str, num: int = 4, extra: str = "") -> str:
@@ -44,18 +45,24 @@ def test_outputs_are_alphabetical_and_splits_are_layers() -> None:
     assert [n.name for n in made.graph.nodes] == ["x", "t", "z", "z_z_0_split", "loss", "r"]
 
 
-LEARNED = 'param { lr_mult: 1 }'
-FIXED = 'param { lr_mult: 0 } param { lr_mult: 0 }'
+LEARNED = "param { lr_mult: 1 }"
+FIXED = "param { lr_mult: 0 } param { lr_mult: 0 }"
 BACKWARD = [
     ("a loss needs all before it", [ip("a", "x"), relu("a", "a"), softmax_loss("a")], {"a", "r", "loss"}),
     ("nothing under no loss", [ip("a", "x"), relu("a", "a")], set()),
     ("a side branch without a loss", [ip("a", "x"), ip("s", "x"), softmax_loss("a")], {"a", "loss"}),
     ("loss weight 0 is no loss", [ip("a", "x"), softmax_loss("a", "loss_weight: 0")], set()),
     ("fixed layers below are spared", [ip("a", "x", extra=FIXED), ip("b", "a"), softmax_loss("b")], {"b", "loss"}),
-    ("fixed layers between pass it on",
-     [ip("a", "x"), ip("b", "a", extra=FIXED), softmax_loss("b")], {"a", "b", "loss"}),
-    ("propagate_down: false cuts",
-     [ip("a", "x"), ip("b", "a", extra="propagate_down: false"), softmax_loss("b")], {"b", "loss"}),
+    (
+        "fixed layers between pass it on",
+        [ip("a", "x"), ip("b", "a", extra=FIXED), softmax_loss("b")],
+        {"a", "b", "loss"},
+    ),
+    (
+        "propagate_down: false cuts",
+        [ip("a", "x"), ip("b", "a", extra="propagate_down: false"), softmax_loss("b")],
+        {"b", "loss"},
+    ),
     ("a weight on any layer's top is a loss", [ip("a", "x"), relu("a", "y", extra="loss_weight: 2")], {"a", "r"}),
 ]
 
@@ -95,26 +102,71 @@ def test_a_loss_without_a_top_gets_one_that_is_no_output() -> None:
     assert float(made.run().loss.detach()) == pytest.approx(1.3863, abs=1e-4)  # log 4: the blobs are zeros
 
 
-CONV = 'layer { name: "c" type: "Convolution" bottom: "x" top: "c" convolution_param { num_output: 2 kernel_size: %d } }'
+CONV = (
+    'layer { name: "c" type: "Convolution" bottom: "x" top: "c" convolution_param { num_output: 2 kernel_size: %d } }'
+)
 BAD = [
-    ("unknown type", [X, relu("x", "y").replace("ReLU", "Relu")], UnsupportedError, r"layer 'r': unknown layer type 'Relu'.*ReLU"),
+    (
+        "unknown type",
+        [X, relu("x", "y").replace("ReLU", "Relu")],
+        UnsupportedError,
+        r"layer 'r': unknown layer type 'Relu'.*ReLU",
+    ),
     ("a bottom that nobody makes", [X, relu("xx", "y")], NetError, r"'xx'.*'r'|'r'.*'xx'"),
     ("two makers of one top", [X, ip("a", "x"), relu("x", "a")], NetError, "'a' is made by layer 'a' already"),
     ("too many bottoms", [X, T, relu("x", "y", extra='bottom: "t"')], LayerError, "takes 1 bottom.*gives 2"),
     ("too few tops", [X, 'layer { name: "s" type: "Slice" bottom: "x" }'], LayerError, "top"),
     ("kernel past the bottom", [X, CONV % 9], ShapeError, r"layer 'c' \(Convolution\)"),
-    ("shapes that do not fit", [X, T, 'layer { name: "e" type: "Eltwise" bottom: "x" bottom: "t" top: "e" }'], ShapeError, "'e'"),
-    ("propagate_down of another length", [X, relu("x", "y", extra="propagate_down: true propagate_down: true")], LayerError,
-     "propagate_down is given 2 times for 1"),
-    ("loss_weight of another length", [X, relu("x", "y", extra="loss_weight: 1 loss_weight: 1")], LayerError, "loss_weight"),
-    ("too many params", [X, ip("a", "x", extra="param {} param {} param {}")], LayerError, "3 param entries for a layer of 2"),
-    ("learned statistics",
-     [X, 'layer { name: "b" type: "BatchNorm" bottom: "x" top: "b" param { lr_mult: 1 } }'], LayerError, "lr_mult must be 0"),
-    ("an option of a fork that would change the result",
-     [X, 'layer { name: "d" type: "Dropout" bottom: "x" top: "d" dropout_param { scale_train: false } }'],
-     UnsupportedError, "'d'.*dropout_param.scale_train: an option of a fork"),
-    ("label counts that disagree", [X, 'layer { name: "t" type: "Input" top: "t" input_param { shape { dim: 7 } } }',
-                                    ip("a", "x"), softmax_loss("a")], CaffeError, "'loss'"),
+    (
+        "shapes that do not fit",
+        [X, T, 'layer { name: "e" type: "Eltwise" bottom: "x" bottom: "t" top: "e" }'],
+        ShapeError,
+        "'e'",
+    ),
+    (
+        "propagate_down of another length",
+        [X, relu("x", "y", extra="propagate_down: true propagate_down: true")],
+        LayerError,
+        "propagate_down is given 2 times for 1",
+    ),
+    (
+        "loss_weight of another length",
+        [X, relu("x", "y", extra="loss_weight: 1 loss_weight: 1")],
+        LayerError,
+        "loss_weight",
+    ),
+    (
+        "too many params",
+        [X, ip("a", "x", extra="param {} param {} param {}")],
+        LayerError,
+        "3 param entries for a layer of 2",
+    ),
+    (
+        "learned statistics",
+        [X, 'layer { name: "b" type: "BatchNorm" bottom: "x" top: "b" param { lr_mult: 1 } }'],
+        LayerError,
+        "lr_mult must be 0",
+    ),
+    (
+        "an option of a fork that would change the result",
+        [
+            X,
+            'layer { name: "b" type: "BatchNorm" bottom: "x" top: "b" batch_norm_param { update_global_stats: true } }',
+        ],
+        UnsupportedError,
+        "'b'.*batch_norm_param.update_global_stats: an option of a fork",
+    ),
+    (
+        "label counts that disagree",
+        [
+            X,
+            'layer { name: "t" type: "Input" top: "t" input_param { shape { dim: 7 } } }',
+            ip("a", "x"),
+            softmax_loss("a"),
+        ],
+        CaffeError,
+        "'loss'",
+    ),
 ]
 
 
@@ -125,8 +177,13 @@ def test_what_cannot_be(layers: list[str], kind: type[Exception], message: str) 
 
 
 def test_phase_stage_and_level_choose_layers() -> None:
-    layers = [X, relu("x", "a", "train", "include { phase: TRAIN }"), relu("x", "b", "test", "include { phase: TEST }"),
-              relu("x", "c", "deep", "include { min_level: 2 }"), relu("x", "d", "shy", 'exclude { stage: "s" }')]
+    layers = [
+        X,
+        relu("x", "a", "train", "include { phase: TRAIN }"),
+        relu("x", "b", "test", "include { phase: TEST }"),
+        relu("x", "c", "deep", "include { min_level: 2 }"),
+        relu("x", "d", "shy", 'exclude { stage: "s" }'),
+    ]
     names = lambda made: {n.name for n in made.graph.nodes} - {"x", "x_x_0_split"}  # noqa: E731 - used twice, here only
     assert names(net(*layers, phase=TRAIN)) == {"train", "shy"}
     assert names(net(*layers, phase=TEST, level=2, stages=["s"])) == {"test", "deep"}

@@ -7,8 +7,19 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
 LEVELS = [
-    {"errors", "log", "atomic", "mangle"}, {"proto"}, {"filler", "blob"}, {"data"}, {"layers"}, {"graph"}, {"fuse", "hdf5"},
-    {"weights"}, {"net"}, {"islands"}, {"solver"}, {"pycaffe", "par"}, {"cli", "__main__"},
+    {"errors", "log", "atomic", "mangle"},
+    {"proto"},
+    {"filler", "blob"},
+    {"data"},
+    {"layers"},
+    {"graph"},
+    {"fuse", "hdf5"},
+    {"weights"},
+    {"net"},
+    {"islands"},
+    {"solver"},
+    {"pycaffe", "par"},
+    {"cli", "__main__"},
 ]
 LEVEL = {name: i for i, names in enumerate(LEVELS) for name in names}
 LAZY = {("layers", "pycaffe"), ("cli", "converters"), ("par", "converters"), ("par", "cli")}
@@ -41,7 +52,9 @@ def test_imports_point_down() -> None:
 
 
 def test_every_module_has_a_level() -> None:
-    found = {p.name.removesuffix(".py") for p in (ROOT / "caffe_port").iterdir() if p.name not in ("__init__.py", "py.typed")}
+    found = {
+        p.name.removesuffix(".py") for p in (ROOT / "caffe_port").iterdir() if p.name not in ("__init__.py", "py.typed")
+    }
     assert found - {"__pycache__"} <= set(LEVEL), f"give these a level: {found - set(LEVEL)}"
 
 

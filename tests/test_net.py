@@ -18,8 +18,8 @@ SMALL = """
 name: "small"
 layer { name: "data" type: "Input" top: "data" input_param { shape { dim: 2 dim: 3 dim: 9 dim: 7 } } }
 layer { name: "label" type: "Input" top: "label" input_param { shape { dim: 2 } } }
-layer { name: "conv" type: "Convolution" bottom: "data" top: "conv" convolution_param { num_output: 4 kernel_size: 3 pad: 1
-  weight_filler { type: "xavier" } } }
+layer { name: "conv" type: "Convolution" bottom: "data" top: "conv"
+  convolution_param { num_output: 4 kernel_size: 3 pad: 1 weight_filler { type: "xavier" } } }
 layer { name: "bn" type: "BatchNorm" bottom: "conv" top: "conv" }
 layer { name: "scale" type: "Scale" bottom: "conv" top: "conv" scale_param { bias_term: true filler { value: 0.7 } } }
 layer { name: "relu" type: "ReLU" bottom: "conv" top: "conv" }
@@ -119,10 +119,10 @@ def test_reshape_follows_the_inputs() -> None:
 
 SHARED = """
 layer {{ name: "x" type: "Input" top: "x" input_param {{ shape {{ dim: 3 dim: 6 }} }} }}
-layer {{ name: "a" type: "InnerProduct" bottom: "x" top: "a" param {{ name: "w" {0} }} inner_product_param {{ num_output: 6
-  bias_term: false weight_filler {{ type: "xavier" }} }} }}
-layer {{ name: "b" type: "InnerProduct" bottom: "a" top: "b" param {{ name: "w" {1} }} inner_product_param {{ num_output: {2}
-  bias_term: false weight_filler {{ type: "xavier" }} }} }}
+layer {{ name: "a" type: "InnerProduct" bottom: "x" top: "a" param {{ name: "w" {0} }}
+  inner_product_param {{ num_output: 6 bias_term: false weight_filler {{ type: "xavier" }} }} }}
+layer {{ name: "b" type: "InnerProduct" bottom: "a" top: "b" param {{ name: "w" {1} }}
+  inner_product_param {{ num_output: {2} bias_term: false weight_filler {{ type: "xavier" }} }} }}
 layer {{ name: "s" type: "Reduction" bottom: "b" top: "s" loss_weight: 1 }}
 """
 
@@ -181,7 +181,9 @@ def test_weights_that_do_not_fit_copy_nothing(tmp_path: Path) -> None:
     small().save(path)
     other = Net(parse(SMALL.replace("num_output: 5", "num_output: 6")), TEST)
     before = other.layer("conv").weight.clone()
-    with pytest.raises(WeightsError, match=r"'fc.1' \(InnerProduct\): blob 0 is \(5, 48\) in .* but \(6, 48\) here; rename"):
+    with pytest.raises(
+        WeightsError, match=r"'fc.1' \(InnerProduct\): blob 0 is \(5, 48\) in .* but \(6, 48\) here; rename"
+    ):
         other.copy_from(path)
     assert torch.equal(other.layer("conv").weight, before)
     fewer = Net(parse(SMALL.replace("num_output: 5", "num_output: 5 bias_term: false")), TEST)
@@ -220,3 +222,18 @@ def test_blobs_in_the_definition_take_the_fillers_place() -> None:
         blob.shape.dim.extend(shape)
         blob.data.extend([0.5] * int(np.prod(shape)))
     assert Net(param, TEST).layer("fc.1").weight.unique().tolist() == [0.5]
+
+
+def test_compiles_without_a_graph_break() -> None:
+    """fullgraph=True raises at any break; the result is the eager one. BatchNorm's statistics move as well."""
+    torch._dynamo.reset()
+    eager, net = small(), small()
+    compiled = torch.compile(lambda given: net.run(given).loss, fullgraph=True, backend="aot_eager")
+    loss = compiled(inputs())
+    loss.backward()
+    wanted = eager.run(inputs()).loss
+    wanted.backward()
+    torch.testing.assert_close(loss.detach(), wanted.detach())
+    for mine, theirs in zip(eager.learnable, net.learnable, strict=True):
+        torch.testing.assert_close(theirs.diff, mine.diff, rtol=1e-4, atol=1e-6)
+        torch.testing.assert_close(theirs.tensor, mine.tensor)

@@ -1,9 +1,9 @@
 """Speed beside the same network written by hand in plain torch: `make bench`.
 
 Our net and the hand-written one run in turn in one process, on the same inputs; the figure is the median of the ratios
-(hand-written time / our time: 1.0 is equal, above is faster than by hand). Measured are the full-size network of the paper
-(width 64, 256 x 128, 51 attributes, 20 classes): forward at batch 1 and 8, and one training iteration (forward, backward,
-Adam). Options make it smaller or pick the device; --json writes the figures.
+(hand-written time / our time: 1.0 is equal, above is faster than by hand). Measured are the full-size network of the
+paper (width 64, 256 x 128, 51 attributes, 20 classes): forward at batch 1 and 8, and one training iteration (forward,
+backward, Adam). Options make it smaller or pick the device; --json writes the figures.
 """
 
 from __future__ import annotations
@@ -39,7 +39,9 @@ class Block(nn.Module):
         self.c, self.bn_c = nn.Conv2d(width, 4 * width, 1, bias=False), nn.BatchNorm2d(4 * width)
         self.relu = nn.ReLU(inplace=True)
         self.project = (
-            nn.Sequential(nn.Conv2d(inputs, 4 * width, 1, stride, bias=False), nn.BatchNorm2d(4 * width)) if project else None
+            nn.Sequential(nn.Conv2d(inputs, 4 * width, 1, stride, bias=False), nn.BatchNorm2d(4 * width))
+            if project
+            else None
         )
 
     def forward(self, x: Tensor) -> Tensor:
@@ -63,8 +65,11 @@ class ByHand(nn.Module):
         super().__init__()
         w = width
         self.stem = nn.Sequential(
-            nn.Conv2d(3, w, 7, 2, 3, bias=False), nn.BatchNorm2d(w), nn.ReLU(inplace=True),
-            nn.MaxPool2d(3, 2, ceil_mode=True), blocks(w, w, 3, 1),
+            nn.Conv2d(3, w, 7, 2, 3, bias=False),
+            nn.BatchNorm2d(w),
+            nn.ReLU(inplace=True),
+            nn.MaxPool2d(3, 2, ceil_mode=True),
+            blocks(w, w, 3, 1),
         )
         self.par1, self.seg1, self.main = (blocks(4 * w, 2 * w, 4, 2) for _ in range(3))
         self.map1 = nn.Conv2d(8 * w, attributes, 1)
@@ -91,7 +96,10 @@ class ByHand(nn.Module):
         x1 = F.relu(self.down(map1))
         y = self.b(x1) + F.relu(self.w(x1)) * map2
         return (
-            map1.mean((2, 3)), self.up1(self.score1(s1)), y.mean((2, 3)), self.up2(self.score2(self.seg2(c))),
+            map1.mean((2, 3)),
+            self.up1(self.score1(s1)),
+            y.mean((2, 3)),
+            self.up2(self.score2(self.seg2(c))),
         )
 
 
@@ -110,11 +118,24 @@ def ours(kind: str, a: argparse.Namespace, batch: int) -> str:
     """The generated net with its data layers replaced by inputs, as text."""
     rates = Path(a.scratch) / "rates.txt"
     rates.write_text("".join(f"a{i},0.3\n" for i in range(a.attributes)))
-    files = generate("bench", attributes=a.attributes, classes=a.classes, width=a.width, size=(a.height, a.image_width),
-                     batch=batch, rates=str(rates), train_images=8, test_images=8, deploy_batch=batch)
+    files = generate(
+        "bench",
+        attributes=a.attributes,
+        classes=a.classes,
+        width=a.width,
+        size=(a.height, a.image_width),
+        batch=batch,
+        rates=str(rates),
+        train_images=8,
+        test_images=8,
+        deploy_batch=batch,
+    )
     param = text.parse(files[f"{kind}.prototxt"], caffe_pb2.NetParameter).message
-    shapes = {"data": (batch, 3, a.height, a.image_width), "attr": (batch, a.attributes, 1, 1),
-              "seg": (batch, 1, a.height, a.image_width)}
+    shapes = {
+        "data": (batch, 3, a.height, a.image_width),
+        "attr": (batch, a.attributes, 1, 1),
+        "seg": (batch, 1, a.height, a.image_width),
+    }
     kept = [layer for layer in param.layer if layer.type not in ("Data", "Input")]
     del param.layer[:]
     for name, shape in shapes.items():
@@ -133,7 +154,9 @@ def clock(run: Callable[[], object], device: str) -> float:
     return time.perf_counter() - start
 
 
-def compare(name: str, mine: Callable[[], object], theirs: Callable[[], object], a: argparse.Namespace) -> dict[str, object]:
+def compare(
+    name: str, mine: Callable[[], object], theirs: Callable[[], object], a: argparse.Namespace
+) -> dict[str, object]:
     for _ in range(a.warmup):
         mine()
         theirs()
@@ -143,9 +166,17 @@ def compare(name: str, mine: Callable[[], object], theirs: Callable[[], object],
         times = {id(run): clock(run, a.device) for run in order}
         pairs.append((times[id(mine)], times[id(theirs)]))
     ratio = statistics.median(t / m for m, t in pairs)
-    figures = {"case": name, "ratio": round(ratio, 3), "ours_ms": round(1e3 * statistics.median(m for m, _ in pairs), 1),
-               "by_hand_ms": round(1e3 * statistics.median(t for _, t in pairs), 1), "rounds": a.rounds}
-    print(f"{name:28s} ratio {ratio:5.3f}   ours {figures['ours_ms']:9} ms   by hand {figures['by_hand_ms']:9} ms", flush=True)
+    figures = {
+        "case": name,
+        "ratio": round(ratio, 3),
+        "ours_ms": round(1e3 * statistics.median(m for m, _ in pairs), 1),
+        "by_hand_ms": round(1e3 * statistics.median(t for _, t in pairs), 1),
+        "rounds": a.rounds,
+    }
+    print(
+        f"{name:28s} ratio {ratio:5.3f}   ours {figures['ours_ms']:9} ms   by hand {figures['by_hand_ms']:9} ms",
+        flush=True,
+    )
     return figures
 
 
@@ -163,8 +194,16 @@ def forward_case(batch: int, a: argparse.Namespace) -> dict[str, object]:
 
 
 def training_case(batch: int, a: argparse.Namespace) -> dict[str, object]:
-    solver_param = caffe_pb2.SolverParameter(type="Adam", base_lr=3e-4, momentum=0.9, momentum2=0.999, lr_policy="fixed",
-                                             max_iter=10**6, display=0, snapshot_prefix=str(Path(a.scratch) / "bench"))
+    solver_param = caffe_pb2.SolverParameter(
+        type="Adam",
+        base_lr=3e-4,
+        momentum=0.9,
+        momentum2=0.999,
+        lr_policy="fixed",
+        max_iter=10**6,
+        display=0,
+        snapshot_prefix=str(Path(a.scratch) / "bench"),
+    )
     solver_param.net_param.CopyFrom(text.parse(ours("train_val", a, batch), caffe_pb2.NetParameter).message)
     solver_param.train_state.stage.append("joint")
     solver = Solver(solver_param, device=a.device)
@@ -201,7 +240,11 @@ def main() -> None:
     p.add_argument("--scratch", default="/tmp")
     p.add_argument("--json", type=Path)
     a = p.parse_args()
-    cases = {"forward1": lambda: forward_case(1, a), "forward8": lambda: forward_case(8, a), "train": lambda: training_case(8, a)}
+    cases = {
+        "forward1": lambda: forward_case(1, a),
+        "forward8": lambda: forward_case(8, a),
+        "train": lambda: training_case(8, a),
+    }
     print(f"torch {torch.__version__}, {a.device}, {torch.get_num_threads()} threads; ratio = by hand / ours")
     figures = [run() for name, run in cases.items() if a.only in (None, name)]
     if a.json:

@@ -60,8 +60,32 @@ def run_prepare(args: argparse.Namespace) -> int:
         dataset, args.out, size=args.size, splits=args.splits.split(","), limit=_limit(args.limit), seed=args.seed,
         encoding=args.encoding, quality=args.quality, segmentation_dir=args.segmentations, progress=progress,
     )  # fmt: skip
-    print(json.dumps(summary, indent=1))
+    print("\n".join(_summary(summary)))
     return 0
+
+
+def _summary(summary: dict[str, Any]) -> list[str]:
+    """What was written, split by split, with the attributes' positive rates."""
+    splits = summary["splits"]
+    width = max(map(len, [*summary["attributes"], "without segmentation"]))
+
+    def row(name: str, cells: list[str]) -> str:
+        return f"{name:<{width}}" + "".join(f"{cell:>10}" for cell in cells)
+
+    height, across = summary["size"]
+    return [
+        f"{summary['dataset']}: {height}x{across} pictures, {len(summary['attributes'])} attributes, "
+        f"{len(summary['classes'])} segmentation classes",
+        row("", list(splits)),
+        row("records", [str(split["records"]) for split in splits.values()]),
+        row("without segmentation", [str(split["without_segmentation"]) for split in splits.values()]),
+        *(row(f"mean {c}", [f"{split['mean_bgr'][i]:.1f}" for split in splits.values()])
+          for i, c in enumerate(("blue", "green", "red"))),
+        "positive rates, percent",
+        *(row(name, [f"{100 * split['positive_rates'][name]:.1f}" for split in splits.values()])
+          for name in summary["attributes"]),
+        *(f"note: {note}" for note in summary.get("notes", [])),
+    ]  # fmt: skip
 
 
 def _check_options(dataset: str, options: dict[str, Any]) -> None:

@@ -8,7 +8,7 @@ Source: src/caffe/util/io.cpp, data_transformer.cpp of BVLC Caffe 1.0.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from google.protobuf.message import DecodeError
@@ -18,14 +18,18 @@ from caffe_port.errors import DataError
 from caffe_port.proto import caffe_pb2
 
 
-def where(source: str, key: bytes | str) -> str:
-    """How errors name a record."""
-    shown = key.decode("utf-8", "backslashreplace") if isinstance(key, bytes) else key
-    return f"{source}: record '{shown}'"
+class Where(NamedTuple):
+    """How errors name a record; the text is made only when it is needed."""
+
+    source: str
+    key: bytes
+
+    def __str__(self) -> str:
+        return f"{self.source}: record '{self.key.decode('utf-8', 'backslashreplace')}'"
 
 
-def parse(value: bytes, place: str = "datum") -> Any:
-    """The Datum in these bytes. `place` starts the error's message."""
+def parse(value: bytes, place: object = "datum") -> Any:
+    """The Datum in these bytes. `place`, as text, starts the error's message."""
     datum = caffe_pb2.Datum()
     try:
         datum.ParseFromString(value)
@@ -34,7 +38,7 @@ def parse(value: bytes, place: str = "datum") -> Any:
     return datum
 
 
-def to_array(datum: Any, place: str = "datum", color: bool | None = None) -> np.ndarray:
+def to_array(datum: Any, place: object = "datum", color: bool | None = None) -> np.ndarray:
     """The array (channels, height, width): uint8 for bytes and images, float32 for floats; read-only or a view at
     times.
 
@@ -43,25 +47,24 @@ def to_array(datum: Any, place: str = "datum", color: bool | None = None) -> np.
     DataError: an image that does not decode, as many numbers as the shape does not have (Caffe would read past the
     end).
     """
+    data = datum.data  # once: every look at the field copies it
     if datum.encoded:
-        return _decoded(datum.data, place, color)
-    shape = (datum.channels, datum.height, datum.width)
-    count = shape[0] * shape[1] * shape[2]
-    if min(shape) <= 0:
+        return _decoded(data, place, color)
+    channels, height, width = shape = (datum.channels, datum.height, datum.width)
+    if channels <= 0 or height <= 0 or width <= 0:
         raise DataError(f"{place}: channels, height and width are {shape}; all must be positive")
-    if datum.data:
-        values = np.frombuffer(datum.data, np.uint8)
-    else:
-        values = np.asarray(datum.float_data, np.float32)
+    floats = datum.float_data
+    values = np.frombuffer(data, np.uint8) if data else np.fromiter(floats, np.float32, len(floats))
+    count = channels * height * width
     if len(values) != count:
-        kind = "bytes" if datum.data else "floats"
-        is_file = datum.data.startswith((b"\x89PNG", b"\xff\xd8\xff"))
+        kind = "bytes" if data else "floats"
+        is_file = data.startswith((b"\x89PNG", b"\xff\xd8\xff"))
         hint = "; an image file in it needs encoded: true" if is_file else ""
         raise DataError(f"{place}: it holds {len(values)} {kind}, its shape {shape} needs {count}{hint}")
     return values.reshape(shape)
 
 
-def _decoded(data: bytes, place: str, color: bool | None) -> np.ndarray:
+def _decoded(data: bytes, place: object, color: bool | None) -> np.ndarray:
     try:
         image = decode(data, color)
     except ValueError as e:
@@ -74,7 +77,7 @@ def channels_first(image: np.ndarray) -> np.ndarray:
     return image[None] if image.ndim == 2 else image.transpose(2, 0, 1)
 
 
-def label(datum: Any, place: str = "datum") -> float:
+def label(datum: Any, place: object = "datum") -> float:
     """The label. Caffe takes 0 where there is none; here that is a DataError, since it would train on a wrong class."""
     if not datum.HasField("label"):
         raise DataError(f"{place}: it has no label; take the layer's second top away, or write the labels (0 too)")

@@ -79,18 +79,13 @@ class Loader:
         arrays = [array for _, (array, _) in decoded]
         shape = self.transformer.out_shape(arrays[0].shape, places[0])
         data = np.empty((len(arrays), *shape), np.float32)
+        if len({array.shape for array in arrays}) > 1:
+            self._check_shapes(arrays, places, shape)
+        elif data.size < SPREAD_FROM and not self.transformer.is_random:  # small pictures: calls cost more than numbers
+            self.transformer.apply(np.stack(arrays), None, data)
+            arrays = []
         draws = [self.transformer.draw() for _ in arrays]
-
-        def transform(i: int) -> None:
-            own = self.transformer.out_shape(arrays[i].shape, places[i])
-            if own != shape:
-                raise DataError(
-                    f"{places[i]}: it is {own} (channels, height, width), {places[0]} of the same batch is {shape}; "
-                    "give a crop_size, resize the pictures, or use batch_size 1"
-                )
-            self.transformer.apply(arrays[i], draws[i], data[i])
-
-        self._spread(transform, range(len(arrays)), data.size)
+        self._spread(lambda i: self.transformer.apply(arrays[i], draws[i], data[i]), range(len(arrays)), data.size)
         labels = np.array([label for _, (_, label) in decoded], np.float32)
         return Batch(data, labels, self.state())
 
@@ -109,9 +104,18 @@ class Loader:
 
     # -- inside ------------------------------------------------------------------------------------------------------
 
-    def _decoded(self) -> list[tuple[str, Decoded]]:
+    def _check_shapes(self, arrays: list[np.ndarray], places: list[object], shape: tuple[int, int, int]) -> None:
+        for array, place in zip(arrays, places, strict=True):
+            own = self.transformer.out_shape(array.shape, place)
+            if own != shape:
+                raise DataError(
+                    f"{place}: it is {own} (channels, height, width), {places[0]} of the same batch is {shape}; "
+                    "give a crop_size, resize the pictures, or use batch_size 1"
+                )
+
+    def _decoded(self) -> list[tuple[object, Decoded]]:
         """As many records as a batch has, decoded, in order."""
-        good: list[tuple[str, Decoded]] = []
+        good: list[tuple[object, Decoded]] = []
         bad_in_a_row = 0
         while len(good) < self.batch_size:
             records = [self.records.next() for _ in range(self.batch_size - len(good))]
@@ -127,7 +131,7 @@ class Loader:
                 log.warn("data_layer.cpp:107", f"{self.title}: skipped a bad record: {result}")
         return good
 
-    def _decode(self, record: tuple[str, Any]) -> Decoded | DataError:
+    def _decode(self, record: tuple[object, Any]) -> Decoded | DataError:
         """The record, or the error: the reading thread decides what becomes of it."""
         place, payload = record
         try:

@@ -27,11 +27,11 @@ class Records(ABC):
     stride: tuple[int, int] = (0, 1)
 
     @abstractmethod
-    def next(self) -> tuple[str, Any]:
-        """The next record: its name in error messages, and what `decode` makes an array of."""
+    def next(self) -> tuple[object, Any]:
+        """The next record: what names it in error messages (as text), and what `decode` makes an array of."""
 
     @abstractmethod
-    def decode(self, place: str, payload: Any) -> Decoded:
+    def decode(self, place: object, payload: Any) -> Decoded:
         """The record's array and label; any thread may call it. DataError for a bad record."""
 
     @abstractmethod
@@ -74,11 +74,11 @@ class DbRecords(Records):
         for _ in range(self.skip):
             self.cursor.next()
 
-    def next(self) -> tuple[str, bytes]:
+    def next(self) -> tuple[object, bytes]:
         rank, world = self.stride
-        while self.offset % world != rank:
+        while world > 1 and self.offset % world != rank:
             self._step()
-        record = datums.where(self.db.source, self.cursor.key), self.cursor.value
+        record = datums.Where(self.db.source, self.cursor.key), self.cursor.value
         self._step()
         return record
 
@@ -87,7 +87,7 @@ class DbRecords(Records):
         if self.cursor.next():
             self.wrapped()
 
-    def decode(self, place: str, payload: bytes) -> Decoded:
+    def decode(self, place: object, payload: bytes) -> Decoded:
         datum = datums.parse(payload, place)
         array = datums.to_array(datum, place, self.color() if datum.encoded else None)
         return array, datums.label(datum, place) if self.labels else 0.0
@@ -130,7 +130,7 @@ class ImageRecords(Records):
     def close(self) -> None:
         """Files are open only while they are read."""
 
-    def next(self) -> tuple[str, tuple[str, int]]:
+    def next(self) -> tuple[object, tuple[str, int]]:
         rank, world = self.stride
         while self.offset % world != rank:
             self._step()
@@ -152,7 +152,7 @@ class ImageRecords(Records):
         if self.seed is not None:
             self.order = np.random.default_rng([self.seed, self.epoch]).permutation(count)
 
-    def decode(self, place: str, payload: tuple[str, int]) -> Decoded:
+    def decode(self, place: object, payload: tuple[str, int]) -> Decoded:
         path, label = payload
         try:
             image = decode(Path(path).read_bytes(), self.color)

@@ -52,25 +52,31 @@ class Transformer:
         """The random numbers for the next picture; None when the transform has nothing random."""
         return tuple(self.rng.random(3).tolist()) if self.is_random else None
 
-    def out_shape(self, shape: Sequence[int], place: str = "") -> tuple[int, int, int]:
+    def out_shape(self, shape: Sequence[int], place: object = "") -> tuple[int, int, int]:
         """The result's shape. DataError where crop or mean do not fit; `place` names the picture."""
         channels, height, width = shape
-        at = f"{place or self.title}: it is {channels} x {height} x {width} (channels x height x width)"
+        misfit = ""
         if self.mean_file is not None and self.mean_file.shape != tuple(shape):
             mean = " x ".join(map(str, self.mean_file.shape))
-            raise DataError(f"{at}, but mean_file {self.param.mean_file} is {mean}; make the mean of these pictures")
-        if len(self.mean_values) not in (0, 1, channels):
-            raise DataError(f"{at}, but there are {len(self.mean_values)} mean_values; give one, or one a channel")
-        if self.crop > min(height, width):
-            raise DataError(f"{at}, smaller than crop_size {self.crop}; resize the pictures or crop less")
+            misfit = f"but mean_file {self.param.mean_file} is {mean}; make the mean of these pictures"
+        elif len(self.mean_values) not in (0, 1, channels):
+            misfit = f"but there are {len(self.mean_values)} mean_values; give one, or one a channel"
+        elif self.crop > min(height, width):
+            misfit = f"smaller than crop_size {self.crop}; resize the pictures or crop less"
+        if misfit:
+            size = f"{channels} x {height} x {width} (channels x height x width)"
+            raise DataError(f"{place or self.title}: it is {size}, {misfit}")
         return (channels, self.crop, self.crop) if self.crop else (channels, height, width)
 
     def apply(self, array: np.ndarray, draw: Draw | None, out: np.ndarray) -> None:
-        """Transform `array` (any type, any strides) into `out` (float32, of `out_shape`)."""
+        """Transform `array` (any type, any strides) into `out` (float32, of `out_shape`).
+
+        Both may have a batch axis in front; the one `draw` then holds for all.
+        """
         rows, columns = self._window(array.shape, draw)
-        picture = array[:, rows, columns]
+        picture = array[..., rows, columns]
         if self.param.mirror and draw is not None and draw[0] < 0.5:
-            out = out[:, :, ::-1]
+            out = out[..., ::-1]
         if self.mean_file is not None:
             np.subtract(picture, self.mean_file[:, rows, columns], out=out, dtype=np.float32, casting="unsafe")
         elif len(self.mean_values):
@@ -89,7 +95,7 @@ class Transformer:
     def _window(self, shape: Sequence[int], draw: Draw | None) -> tuple[slice, slice]:
         if not self.crop:
             return slice(None), slice(None)
-        spare = [n - self.crop for n in shape[1:]]
+        spare = [n - self.crop for n in shape[-2:]]
         if self.random_crop and draw is not None:
             row, column = (int(part * (n + 1)) for part, n in zip(draw[1:], spare, strict=True))
         else:

@@ -21,6 +21,7 @@ from torch import Tensor, nn
 from caffe_port.errors import LayerError, ShapeError, UnsupportedError
 from caffe_port.filler import fill
 from caffe_port.proto import caffe_pb2
+from caffe_port.proto.frozen import frozen
 
 if TYPE_CHECKING:
     import numpy as np
@@ -68,15 +69,16 @@ class Layer(nn.Module):
     frozen_blobs: ClassVar[bool] = False
     """Whether the blobs are statistics that no solver may move (BatchNorm)."""
     fork_fields: ClassVar[tuple[str, ...]] = ()
-    """Options of forks, in messages of Caffe's own, that the layer knows ("pooling_param.ceil_mode"); others are refused."""
+    """Options of forks in Caffe's own messages that the layer knows ("pooling_param.ceil_mode"); others are refused."""
     top_is_free: bool = False
-    """Whether backward needs neither the top's value nor shares memory with it: then an in-place ReLU may overwrite it."""
+    """Whether backward neither needs the top nor shares memory with it: then an in-place ReLU may overwrite it."""
     layers_inside: ClassVar[int] = 0
     """How many layers Caffe's own implementation makes inside this one; only its log shows them."""
 
     def __init__(self, param: Any, phase: int = TEST) -> None:
         super().__init__()
-        self.param = param
+        self._message = param
+        self._frozen: Any = None
         self.phase = phase
         self.shared: dict[str, tuple[Layer, str, Shape]] = {}
 
@@ -89,8 +91,12 @@ class Layer(nn.Module):
         """The shape rule. Pure; raises ShapeError where shapes do not fit. Default: like the first bottom."""
         return [bottom_shapes[0]]
 
-    def forward(self, *bottoms: Tensor) -> Tensor | tuple[Tensor, ...]:
-        raise NotImplementedError(type(self).__name__)
+    forward: Callable[..., Any]
+    """Bottoms in, tops out: one tensor, or a tuple of them. Raises what the layer's documentation says."""
+
+    def rewrites(self, top: int) -> bool:
+        """Whether every forward makes this top anew; if not, only the first does, and what a program put there stays."""
+        return True
 
     def onnx(self, graph: OnnxGraph, bottoms: list[str], tops: list[str]) -> None:
         """Write the layer into `graph`, TEST phase. Layers without an ONNX form raise `self.unsupported(reason)`."""
@@ -99,6 +105,15 @@ class Layer(nn.Module):
     def macs(self, bottom_shapes: list[Shape], top_shapes: list[Shape]) -> int:
         """Multiply-adds of one forward pass; 0 for what is not counted (everything but products with blobs)."""
         return 0
+
+    @property
+    def param(self) -> Any:
+        """The layer's LayerParameter. While torch.compile traces, a snapshot of it: see proto/frozen.py."""
+        return self._frozen if torch.compiler.is_compiling() else self._message
+
+    def freeze(self) -> None:
+        """Take the snapshot for torch.compile, once the definition changes no more."""
+        self._frozen = frozen(self._message)
 
     # -- what layers use ---------------------------------------------------------------------------------------------
 

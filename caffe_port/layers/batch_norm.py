@@ -36,7 +36,8 @@ class BatchNorm(Layer):
     top_is_free = True
 
     def setup(self, bottom_shapes: list[Shape]) -> None:
-        shape = bottom_shapes[0]
+        p, shape = self.param.batch_norm_param, bottom_shapes[0]
+        self.use_global_stats: bool = p.use_global_stats if p.HasField("use_global_stats") else self.phase == TEST
         if not shape:
             raise self.shape_error("the bottom has no axis")
         channels = 1 if len(shape) == 1 else shape[1]
@@ -48,11 +49,6 @@ class BatchNorm(Layer):
         if len(shape) > 1 and shape[1] != self.mean.shape[0]:
             raise self.shape_error(f"made for {self.mean.shape[0]} channels, but the bottom is {shape}")
         return [shape]
-
-    @property
-    def use_global_stats(self) -> bool:
-        p = self.param.batch_norm_param
-        return p.use_global_stats if p.HasField("use_global_stats") else self.phase == TEST
 
     def statistics(self) -> tuple[Tensor, Tensor]:
         """The stored mean and variance, freed of their count."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 import numpy as np
 import torch
 from torch import Tensor
@@ -18,6 +20,8 @@ class Dropout(Layer):
     y = x * mask, TEST y = x * (1 - dropout_ratio). The mask is drawn from torch's generator of the bottom's device.
     Source: src/caffe/layers/dropout_layer.cpp:11-67. Unlike torch.nn.Dropout the phase decides, not train()/eval().
     """
+
+    fork_fields: ClassVar[tuple[str, ...]] = ("dropout_param.scale_train",)
 
     def setup(self, bottom_shapes) -> None:
         ratio = self.param.dropout_param.dropout_ratio

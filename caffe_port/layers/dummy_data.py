@@ -51,6 +51,9 @@ class DummyData(Layer):
     def forward(self, *bottoms: Tensor) -> tuple[Tensor, ...]:
         return tuple(self._filled(i) if c is None else c for i, c in enumerate(self.constants))
 
+    def rewrites(self, top: int) -> bool:
+        return self.refill[top]
+
     def _filled(self, top: int) -> Tensor:
         value = torch.empty(self.shapes[top])
         fill(value, self.fillers[top], where=f"{self.title}: top '{self.param.top[top]}'")

@@ -24,19 +24,14 @@ class Exp(Layer):
         base = self.param.exp_param.base
         if base != -1 and not 0 < base < math.inf:
             raise self.error(f"base must be positive (or -1 for e), not {base:g}")
-
-    def scales(self) -> tuple[float, float]:
-        """The factor inside the exponential, and the one outside."""
-        p = self.param.exp_param
-        log_base = 1.0 if p.base == -1 else math.log(p.base)
+        log_base = 1.0 if base == -1 else math.log(base)
+        self.inner: float = log_base * self.param.exp_param.scale
         with np.errstate(over="ignore"):
-            return log_base * p.scale, float(np.exp(np.float64(log_base * p.shift)))
+            self.outer = float(np.exp(np.float64(log_base * self.param.exp_param.shift)))
 
     def forward(self, bottom: Tensor) -> Tensor:
-        inner, outer = self.scales()
-        return affine(affine(bottom, inner, 0).exp(), outer, 0)
+        return affine(affine(bottom, self.inner, 0).exp(), self.outer, 0)
 
     def onnx(self, graph: Any, bottoms: list[str], tops: list[str]) -> None:
-        inner, outer = self.scales()
-        power = graph.node("Exp", [onnx_affine(graph, bottoms[0], inner, 0)])
-        graph.node("Identity", [onnx_affine(graph, power, outer, 0)], tops)
+        power = graph.node("Exp", [onnx_affine(graph, bottoms[0], self.inner, 0)])
+        graph.node("Identity", [onnx_affine(graph, power, self.outer, 0)], tops)

@@ -51,6 +51,7 @@ class Pooling(Layer):
             both = [p.HasField(f"{field}_h"), p.HasField(f"{field}_w")]
             if any(both) and (p.HasField(field) or not all(both)):
                 raise self.error(f"give {field}, or {field}_h and {field}_w")
+        self.options: dict[str, Any] = options(p)
         window = self.window((1, 1))
         if p.global_pooling and (any(window.pad) or window.stride != (1, 1)):
             raise self.error("global_pooling goes with pad 0 and stride 1 only")
@@ -63,19 +64,7 @@ class Pooling(Layer):
 
     def window(self, size: tuple[int, int]) -> Window:
         """The window over planes of `size`."""
-        p = self.param.pooling_param
-
-        def pair(field: str) -> tuple[int, int]:
-            if p.HasField(f"{field}_h"):
-                return getattr(p, f"{field}_h"), getattr(p, f"{field}_w")
-            return getattr(p, field), getattr(p, field)
-
-        if p.global_pooling:
-            kernel = size
-        else:
-            kernel = (p.kernel_size, p.kernel_size) if p.HasField("kernel_size") else (p.kernel_h, p.kernel_w)
-        ceil = p.round_mode == caffe_pb2.PoolingParameter.CEIL and p.ceil_mode
-        return Window(kernel, pair("stride"), pair("pad"), ceil)
+        return Window(**{"kernel": size, **self.options})
 
     def top_shapes(self, bottom_shapes: list[Shape]) -> list[Shape]:
         shape = bottom_shapes[0]
@@ -130,6 +119,19 @@ class Pooling(Layer):
             _, index = onnx_pool(graph, "MaxPool", x, size, window, [tops[0], graph.fresh("index")])
             plane = graph.const(np.array(size[0] * size[1], np.int64), "plane")  # ONNX counts over the whole tensor
             graph.node("Cast", [graph.node("Mod", [index, plane])], [tops[1]], to=1)  # TensorProto.FLOAT
+
+
+def options(p: Any) -> dict[str, Any]:
+    """The PoolingParameter as arguments of Window; without a kernel if that is the whole plane."""
+
+    def pair(square: str, field: str) -> tuple[int, int]:
+        if p.HasField(f"{field}_h"):
+            return getattr(p, f"{field}_h"), getattr(p, f"{field}_w")
+        return getattr(p, square), getattr(p, square)
+
+    ceil = p.round_mode == caffe_pb2.PoolingParameter.CEIL and p.ceil_mode
+    found = {"stride": pair("stride", "stride"), "pad": pair("pad", "pad"), "ceil": ceil}
+    return found if p.global_pooling else {"kernel": pair("kernel_size", "kernel"), **found}
 
 
 def expected(x: Tensor, window: Window) -> Tensor:

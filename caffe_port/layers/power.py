@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from caffe_port.layers.affine import affine, onnx_affine
-from caffe_port.layers.base import Layer, register
+from caffe_port.layers.base import Layer, Shape, register
 
 
 @register()
@@ -22,31 +22,25 @@ class Power(Layer):
     power * scale * y / (shift + scale * x), which is 0 / 0 where the base is 0; here it is its own value there.
     """
 
-    def constant(self) -> float | None:
-        """The one value of y where the bottom does not matter, else None."""
+    def setup(self, bottom_shapes: list[Shape]) -> None:
         p = self.param.power_param
-        if p.power * p.scale != 0:
-            return None
-        if p.power == 0:
-            return 1.0
-        with np.errstate(all="ignore"):
-            return float(np.power(np.float64(p.shift), np.float64(p.power)))
+        self.constant: float | None = None  # the one value of y where the bottom does not matter
+        if p.power * p.scale == 0:
+            with np.errstate(all="ignore"):
+                self.constant = float(np.power(np.float64(p.shift), np.float64(p.power)))  # 1 for power 0
 
     def forward(self, bottom: Tensor) -> Tensor:
         p = self.param.power_param
-        constant = self.constant()
-        if constant is not None:
-            return torch.full_like(bottom, constant)
+        if self.constant is not None:
+            return torch.full_like(bottom, self.constant)
         base = affine(bottom, p.scale, p.shift)
         return base if p.power == 1 else base.pow(p.power)
 
     def onnx(self, graph: Any, bottoms: list[str], tops: list[str]) -> None:
         p = self.param.power_param
-        constant = self.constant()
-        if constant is not None:
-            shape = graph.node("Shape", bottoms)
-            value = graph.const(np.float32(constant), "constant")
-            graph.node("Expand", [value, shape], tops)
+        if self.constant is not None:
+            value = graph.const(np.float32(self.constant), "constant")
+            graph.node("Expand", [value, graph.node("Shape", bottoms)], tops)
             return
         base = onnx_affine(graph, bottoms[0], p.scale, p.shift)
         if p.power == 1:

@@ -106,9 +106,9 @@ class Recurrent(Layer):
 
     def input_products(self, x: Tensor, static: Tensor | None) -> Tensor:
         """What the input gives to every step at once: (T, N, gates * D)."""
-        weight, bias, static_weight = (getattr(self, n, None) for n in self.input_blobs)
-        products = F.linear(x.flatten(2), weight, bias)
-        return products if static is None else products + F.linear(static.flatten(1), static_weight)
+        weight, bias, static_weight = self.input_blobs
+        products = F.linear(x.flatten(2), getattr(self, weight), getattr(self, bias))
+        return products if static is None else products + F.linear(static.flatten(1), getattr(self, static_weight))
 
     def step(self, gates: Tensor, cont: Tensor, state: list[Tensor]) -> tuple[Tensor, list[Tensor]]:
         """One time step: the output and the new states, from (N, gates * D), (N, 1) and the states (N, D)."""

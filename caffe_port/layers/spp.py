@@ -12,8 +12,6 @@ from caffe_port.layers.base import Layer, Shape, register
 from caffe_port.layers.pool_window import Window, ave_pool, max_pool, onnx_ave, onnx_pool
 from caffe_port.proto import caffe_pb2
 
-FORKED = ("base_bin_h", "base_bin_w", "fineness_h", "fineness_w", "overlap_ratio_h", "overlap_ratio_w")
-
 
 @register()
 class SPP(Layer):
@@ -33,9 +31,6 @@ class SPP(Layer):
             raise self.error("pyramid_height must be given and positive")
         if p.pool == caffe_pb2.SPPParameter.STOCHASTIC:
             raise self.unsupported("STOCHASTIC spatial pyramid pooling; MAX and AVE can be done")
-        for field in FORKED:
-            if p.HasField(field):
-                raise self.unsupported(f"the field {field} of the WPAL fork")
 
     def windows(self, shape: Shape) -> list[Window]:
         """The pooling of each level."""

@@ -32,12 +32,21 @@ NOTES = [
 def run_demo(
     out: str | Path = "runs/demo", device: str | None = None, step: runs.Step | None = None, **smaller: Any
 ) -> Path:
-    """Everything; the page's path. `smaller` overrides train, test, width, size, batch, stage1, joint (for a quick try).
+    """Everything; the page's path. `smaller` overrides train, test, width, size, batch, stage1, joint (for a quick
+    try).
 
     A run that was interrupted goes on where it stopped.
     """
     began = time.monotonic()
-    sizes = {"train": TRAIN, "test": TEST, "width": WIDTH, "size": SIZE, "batch": BATCH, "stage1": STAGE1, "joint": JOINT}
+    sizes = {
+        "train": TRAIN,
+        "test": TEST,
+        "width": WIDTH,
+        "size": SIZE,
+        "batch": BATCH,
+        "stage1": STAGE1,
+        "joint": JOINT,
+    }
     sizes.update(smaller)
     out = Path(out)
     nets, data = out / "nets", out / "data"

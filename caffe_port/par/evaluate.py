@@ -64,7 +64,7 @@ class Evaluation:
 
     def to_json(self) -> dict[str, Any]:
         """Plain values for json.dump."""
-        names = ("model", "weights", "data", "split", "samples", "seconds", "attributes", "classes", "rates", "rates_of")
+        names = "model weights data split samples seconds attributes classes rates rates_of".split()
         stages = {str(number): _stage_json(stage) for number, stage in self.stages.items()}
         return {**{n: getattr(self, n) for n in names}, "stages": stages, "chance": _stage_json(self.chance)}
 
@@ -87,7 +87,8 @@ class Evaluation:
         for name, stage in [("chance", self.chance), *((f"stage {n}", s) for n, s in self.stages.items())]:
             five = " ".join(f"{100 * value:6.2f}" for value in stage.attributes.five)
             seg = stage.segmentation
-            lines.append(f"{name:<10} {five}" + (f" {100 * seg.pixel_accuracy:7.2f} {100 * seg.mean_iou:6.2f}" if seg else ""))
+            pixels = f" {100 * seg.pixel_accuracy:7.2f} {100 * seg.mean_iou:6.2f}" if seg else ""
+            lines.append(f"{name:<10} {five}{pixels}")
         for number, stage in self.stages.items():
             lines += ["", f"Stage {number}: attributes, weakest first", stage.attributes.table()]
             if stage.segmentation:
@@ -138,8 +139,8 @@ def evaluate(
     }
     constant = np.broadcast_to(np.asarray(rates), truth.shape)
     return Evaluation(
-        model=os.fspath(model), weights=os.fspath(weights), data=str(folder), split=split, samples=total, seconds=seconds,
-        attributes=names, classes=gathered.classes, rates=rates, rates_of=rates_of, stages=stages,
+        model=os.fspath(model), weights=os.fspath(weights), data=str(folder), split=split, samples=total,
+        seconds=seconds, attributes=names, classes=gathered.classes, rates=rates, rates_of=rates_of, stages=stages,
         chance=Stage(evaluate_attributes(constant, truth, names), gathered.commonest_class()),
         probabilities=probabilities, truth=truth, pictures=gathered.pictures(),
     )  # fmt: skip
@@ -176,9 +177,8 @@ class _Gathered:
         for number, blob in self.found.logits.items():
             logits = values[blob][:count].double()
             if logits.shape[1] != truth.shape[1]:
-                raise DataError(
-                    f"{self.found.sources['attr']} holds {truth.shape[1]} attributes, the net predicts {logits.shape[1]}"
-                )
+                holds = f"{self.found.sources['attr']} holds {truth.shape[1]} attributes"
+                raise DataError(f"{holds}, the net predicts {logits.shape[1]}")
             self.probabilities[number].append(torch.sigmoid(logits).cpu().numpy())
         labels = values["seg"][:count, 0].cpu().numpy().astype(np.uint8) if "seg" in values else None
         predicted = {n: values[blob][:count].argmax(1).cpu().numpy() for n, blob in self.found.scores.items()}
@@ -218,7 +218,8 @@ class _Gathered:
         self, index: int, i: int, values: dict[str, torch.Tensor], truth: np.ndarray, labels: np.ndarray | None,
         predicted: dict[int, np.ndarray],
     ) -> None:  # fmt: skip
-        one = {"index": np.array(index), "image": self.found.picture(values["data"][i].cpu().numpy()), "truth": truth[i]}
+        image = self.found.picture(values["data"][i].cpu().numpy())
+        one = {"index": np.array(index), "image": image, "truth": truth[i]}
         if labels is not None:
             one["seg"] = labels[i]
         one |= {f"seg{n}": classes[i].astype(np.uint8) for n, classes in predicted.items()}

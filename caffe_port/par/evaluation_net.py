@@ -71,7 +71,9 @@ def evaluation_net(
         if not _dropped(layer):
             made.layer.add().CopyFrom(layer)
     if not found.logits:
-        raise NetError(f"{model}: has no blob par1_logit or par2_logit; this evaluates the nets of `caffe-port par prototxt`")
+        raise NetError(
+            f"{model}: has no blob par1_logit or par2_logit; this evaluates the nets of `caffe-port par prototxt`"
+        )
     return found
 
 
@@ -88,7 +90,8 @@ def records(sources: dict[str, str]) -> int:
         if keys is None:
             keys, count = theirs, len(theirs)
         elif keys != theirs:
-            odd = next((i for i, (a, b) in enumerate(zip(keys, theirs, strict=False)) if a != b), min(count, len(theirs)))
+            pairs = enumerate(zip(keys, theirs, strict=False))
+            odd = next((i for i, (a, b) in pairs if a != b), min(count, len(theirs)))
             raise DataError(
                 f"{source} and {first} differ in their keys from record {odd} on ({len(theirs)} and {count} records); "
                 "prepare them together"
@@ -118,7 +121,9 @@ def _point(layer: Any, data: str | os.PathLike[str] | None, split: str, batch: i
         return
     part = PARTS.get(layer.top[0])
     if part is None:
-        raise NetError(f"layer '{layer.name}' (Data): makes '{layer.top[0]}'; with a data folder it may be data, attr or seg")
+        raise NetError(
+            f"layer '{layer.name}' (Data): makes '{layer.top[0]}'; with a data folder it may be data, attr or seg"
+        )
     layer.data_param.source = str(Path(data, f"{split}_{part}_lmdb"))
 
 
@@ -130,7 +135,7 @@ def _borrow_data(param: Any, model: Path) -> None:
             break
     else:
         raise NetError(
-            f"{model}: has no Data layers, and there is no train_val.prototxt beside it whose mean and scale could be used"
+            f"{model}: has no Data layers, and there is no train_val.prototxt beside it with the mean and scale to use"
         )
     rest = [layer for layer in param.layer if layer.type != "Input"]
     fed = [layer for layer in other.layer if layer.type == "Data" or layer.name == "attr_flat"]

@@ -27,10 +27,9 @@ from PIL import Image
 from caffe_port.atomic import atomic_write
 from caffe_port.data.db import open_db
 from caffe_port.errors import DataError
-
-from .datasets.base import IGNORE, Dataset, Sample, Size, positive_rates
-from .reading import read_all
-from .triple import ENCODINGS, Triple, encode, folders
+from caffe_port.par.datasets.base import IGNORE, Dataset, Sample, Size, positive_rates
+from caffe_port.par.reading import read_all
+from caffe_port.par.triple import ENCODINGS, Triple, encode, folders
 
 Progress = Callable[[str, int, int], None]  # split, records done, records in all
 

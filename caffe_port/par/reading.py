@@ -6,7 +6,7 @@ import multiprocessing
 import signal
 from collections.abc import Iterator, Sequence
 
-from .datasets.base import Dataset, Sample, Size
+from caffe_port.par.datasets.base import Dataset, Sample, Size
 
 _BLOCK = 128  # samples in flight, so that memory stays bounded however slow the reader of this iterator is
 

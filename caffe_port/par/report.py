@@ -37,7 +37,7 @@ STAGES = ("stage1", "joint")
 
 
 def write_report(run_dir: str | os.PathLike[str], out: str | os.PathLike[str] | None = None) -> Path:
-    """Write the page to `out` (default: report.html in the folder) and return its path. DataError says what is missing."""
+    """Write the page to `out` (default: report.html in the folder); its path. DataError says what is missing."""
     path = Path(out) if out is not None else Path(run_dir) / "report.html"
     with atomic_write(path) as f:
         f.write(page(run_dir).encode())
@@ -59,8 +59,8 @@ def page(run_dir: str | os.PathLike[str]) -> str:
         _pictures(folder / "pictures.npz", evaluation),
         sections.parity(parity) if parity else "",
         sections.making(run),
-        '<footer><p class="note">After Gao et al., Pedestrian Attribute Recognition via Hierarchical Multi-task Learning and '
-        "Relationship Attention, ACM MM 2019. Written by caffe_port.</p></footer>",
+        '<footer><p class="note">After Gao et al., Pedestrian Attribute Recognition via Hierarchical Multi-task '
+        "Learning and Relationship Attention, ACM MM 2019. Written by caffe_port.</p></footer>",
     ]
     return (
         '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'
@@ -77,9 +77,9 @@ def _pictures(path: Path, evaluation: dict[str, Any]) -> str:
     with np.load(path) as pictures:
         rows = samples(dict(pictures), evaluation["attributes"], evaluation["classes"], evaluation["rates"])
     note = (
-        "Activation maps before pooling, over the picture in grey, for each picture's rarest attributes: blue is the map's "
-        "least value, red its largest. Under each, what the last stage predicts, in percent: <b>right</b>, <s>wrong ✗</s>, "
-        "<u>missed</u>."
+        "Activation maps before pooling, over the picture in grey, for each picture's rarest attributes: blue is the "
+        "map's least value, red its largest. Under each, what the last stage predicts, in percent: <b>right</b>, "
+        "<s>wrong ✗</s>, <u>missed</u>."
     )
     return f'<h2>What it sees</h2><p class="chips">{note}</p>{rows}'
 

@@ -165,5 +165,6 @@ def _end_labels(ends: list[list[Any]], left: float) -> list[str]:
         after[0] = max(after[0], before[0] + 14)
     over = (ends[-1][0] - (HEIGHT - BOTTOM)) if ends else 0
     return [
-        f'<text class="f{colour}" x="{left}" y="{at - max(over, 0) + 4:.1f}">{text(name)}</text>' for at, name, colour in ends
+        f'<text class="f{colour}" x="{left}" y="{at - max(over, 0) + 4:.1f}">{text(name)}</text>'
+        for at, name, colour in ends
     ]

@@ -14,7 +14,9 @@ HIGH = 192
 """Pixels of height that pictures are brought to, so that small inputs are not shown as blurs."""
 
 
-def samples(pictures: Mapping[str, np.ndarray], attributes: Sequence[str], classes: Sequence[str], rates: Sequence[float]) -> str:
+def samples(
+    pictures: Mapping[str, np.ndarray], attributes: Sequence[str], classes: Sequence[str], rates: Sequence[float]
+) -> str:
     """Every picture of an evaluation's npz as a row of tiles, and the colours' key."""
     rows = [_sample(pictures, i, attributes, rates) for i in range(len(pictures["image"]))]
     return "\n".join([*rows, _key(pictures, classes)])
@@ -63,8 +65,8 @@ def _chips(pictures: Mapping[str, np.ndarray], i: int, attributes: Sequence[str]
 
 
 def _tile(image: np.ndarray, caption: str, alt: str) -> str:
-    source = to_data_uri(image)
-    return f'<figure><img src="{source}" alt="{text(alt)}" loading="lazy"><figcaption>{text(caption)}</figcaption></figure>'
+    img = f'<img src="{to_data_uri(image)}" alt="{text(alt)}" loading="lazy">'
+    return f"<figure>{img}<figcaption>{text(caption)}</figcaption></figure>"
 
 
 def _tall(image: np.ndarray) -> np.ndarray:

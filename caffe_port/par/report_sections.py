@@ -99,12 +99,12 @@ def measures(run: Run, evaluation: Evaluation) -> str:
     head += [("pixels right", "n"), ("mean IoU", "n")] if segmented else []
     result = evaluation["stages"][sorted(names)[-1]]["attributes"]
     empty = (
-        f" {result['empty_prediction']} samples without any prediction, {result['empty_truth']} without any attribute and "
-        f"{result['empty_union']} without either count 0 where their denominator is empty."
+        f" {result['empty_prediction']} samples without any prediction, {result['empty_truth']} without any attribute "
+        f"and {result['empty_union']} without either count 0 where their denominator is empty."
     )
     note = (
-        "mA: mean over attributes of half the sum of both classes' recalls. Acc, Prec, Rec: averages over samples; F1 of "
-        "the averages. Chance predicts each attribute by its rate in the "
+        "mA: mean over attributes of half the sum of both classes' recalls. Acc, Prec, Rec: averages over samples; "
+        "F1 of the averages. Chance predicts each attribute by its rate in the "
         f"{text(evaluation.get('rates_of', 'training split'))} alone, each pixel as the commonest class."
         + (empty if any(result[f"empty_{k}"] for k in ("prediction", "truth", "union")) else "")
     )
@@ -134,8 +134,8 @@ def curves(traces: Mapping[str, Trace]) -> str:
     if not any(charts):
         return ""
     note = (
-        '<p class="note">Losses before their weights λ, per picture. Faint: as logged; strong: a moving average; dots: the '
-        "test split. Horizontal: iterations.</p>"
+        '<p class="note">Losses before their weights λ, per picture. Faint: as logged; strong: a moving average; dots: '
+        "the test split. Horizontal: iterations.</p>"
     )
     return f'<h2>Training</h2><div class="charts">{"".join(charts)}</div>{note}'
 
@@ -170,7 +170,7 @@ def attributes(evaluation: Evaluation) -> str:
     if len(heads) > 1:
         key = '<span><i class="round one"></i>stage I</span><span><i class="round two"></i>stage II</span>'
         key = f'<p class="key">{key}</p>'
-    note = "Best first. Found: share of the positives that are predicted; rejected: share of the negatives that are not."
+    note = "Best first. Found: share of positives that are predicted; rejected: share of negatives that are not."
     return (
         f"<h2>Attributes</h2>{_failures(last, order)}{_gains(by_name, heads)}"
         f"{key}{table(head, rows, note)}"
@@ -231,12 +231,15 @@ def parity(result: Mapping[str, Any]) -> str:
             said = ["the reference", _count(engine["values"]), "", ""]
         else:
             differing = sum(r["verdict"] == "differs" for r in mine)
-            verdict = f'<span class="differs">{differing} differ</span>' if differing else '<span class="same">agrees</span>'
+            verdict = '<span class="same">agrees</span>'
+            if differing:
+                verdict = f'<span class="differs">{differing} differ</span>'
             cosine = min(r["difference"]["cosine"] or 0 for r in mine)
             said = [verdict, _count(len(mine)), _error(worst["difference"]["relative"]), _error(max(1 - cosine, 0.0))]
         engines.append(("", [f"{text(engine['name'])} {text(engine.get('version', ''))}", *said]))
     head = [("engine", ""), ("verdict", ""), ("blobs", "n"), ("worst error", "n"), ("1 − cosine", "n wide")]
-    note = f"The same input and weights in each. Largest error of a blob divided by its scale; tolerance {result['tolerance']:g}."
+    note = "The same input and weights in each. Largest error of a blob divided by its scale; "
+    note += f"tolerance {result['tolerance']:g}."
     return f"<h2>Parity</h2>{table(head, engines, note)}{_blobs(rows)}"
 
 

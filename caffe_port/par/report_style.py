@@ -1,4 +1,4 @@
-"""The look of the report: one style sheet, light and dark, from a phone to a desktop; nothing is loaded from anywhere."""
+"""The look of the report: one style sheet, light and dark, from a phone to a desktop; nothing is loaded."""
 
 STYLE = """
 :root{color-scheme:light dark;--paper:#fbfaf7;--ink:#22211e;--soft:#6b6860;--line:#dedad0;--card:#fff;--one:#b8860b;
@@ -38,7 +38,8 @@ td.best{font-weight:700}
 tr.quiet td,tr.quiet th{color:var(--soft)}
 .up{color:var(--good)}.down{color:var(--bad)}
 table.measures{max-width:50rem}
-.charts{display:grid;grid-template-columns:repeat(auto-fit,minmax(min(100%,26rem),1fr));gap:1.4rem 2rem;margin-top:1rem}
+.charts{display:grid;grid-template-columns:repeat(auto-fit,minmax(min(100%,26rem),1fr));gap:1.4rem 2rem;
+margin-top:1rem}
 .charts figure{margin:0}
 svg{display:block;width:100%;height:auto;font:12px system-ui,-apple-system,"Segoe UI",Roboto,sans-serif}
 svg text{fill:var(--soft)}svg .grid{stroke:var(--line);stroke-width:1}
@@ -66,8 +67,8 @@ figcaption{font-size:.83rem;color:var(--soft);line-height:1.4;margin-top:.3rem}
 .tiles figcaption{font-size:.74rem;margin-top:.2rem;overflow-wrap:anywhere}
 .maps figcaption{font-size:.66rem;line-height:1.25}
 .sample .chips{grid-column:1/-1}
-.chips{font-family:system-ui,-apple-system,"Segoe UI",Roboto,sans-serif;font-size:.78rem;line-height:1.75;margin:.5rem 0 0;
-max-width:none;color:var(--soft)}
+.chips{font-family:system-ui,-apple-system,"Segoe UI",Roboto,sans-serif;font-size:.78rem;line-height:1.75;
+margin:.5rem 0 0;max-width:none;color:var(--soft)}
 .chips b{font-weight:600;color:var(--good)}.chips s{color:var(--bad);text-decoration:none;font-weight:600}
 .chips u{color:var(--bad);text-decoration:none;border-bottom:1px dashed currentColor}
 .same{color:var(--good)}.differs{color:var(--bad);font-weight:600}.known{color:var(--one)}
@@ -76,7 +77,8 @@ footer{margin-top:4rem;border-top:1px solid var(--line);padding-top:1rem}
 @media (max-width:40rem){body{font-size:16px}main{padding:2rem 1rem 3rem}h1{font-size:1.7rem}.lead{font-size:1.08rem}
 .wide{display:none}.fails{columns:1}th,td{padding-right:.5rem}.db{min-width:5.5rem}thead th{white-space:normal}
 
-.sample{grid-template-columns:1fr;gap:.5rem}h2{margin-top:2.6rem}table.measures{font-size:.8rem}table.measures th,table.measures td{padding-right:.28rem}
+.sample{grid-template-columns:1fr;gap:.5rem}h2{margin-top:2.6rem}table.measures{font-size:.8rem}
+table.measures th,table.measures td{padding-right:.28rem}
 table.measures th{font-size:.74rem}tbody th{font-size:.82rem}}
 @media print{main{max-width:none;padding:0}h2{break-after:avoid}.sample,tr,.charts figure{break-inside:avoid}}
 """

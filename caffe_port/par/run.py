@@ -83,7 +83,8 @@ def _train_stage(
                     solver.net.copy_from(path)
             if step is not None:
                 solver.add_callback(
-                    lambda: step(f"training {stage}", solver.iter, param.max_iter, f"loss {solver.recent_loss:.4g}"), _nothing
+                    lambda: step(f"training {stage}", solver.iter, param.max_iter, f"loss {solver.recent_loss:.4g}"),
+                    _nothing,
                 )
             solver.solve()
         finally:
@@ -105,7 +106,12 @@ def snapshots(run: str | Path, stage: str, suffix: str = ".caffemodel") -> list[
 
 
 def finish(
-    run: str | Path, device: str = "cpu", batch: int = 32, pictures: int = 6, split: str = "test", step: Step | None = None
+    run: str | Path,
+    device: str = "cpu",
+    batch: int = 32,
+    pictures: int = 6,
+    split: str = "test",
+    step: Step | None = None,
 ) -> Path:
     """Evaluate the last trained weights, convert them to PyTorch and ONNX, prove them equal, write the page; its path.
 
@@ -144,10 +150,9 @@ def _evaluate(
 def prove(run: Path, deploy: Path, weights: Path, step: Step | None = None) -> Any:
     """model.pt, model.safetensors (where its package is there), model.onnx beside the run, and parity.json."""
     import converters
-    from converters import validate as parity
-
     from caffe_port.net import Net
     from caffe_port.proto.load import read_net
+    from converters import validate as parity
 
     net = Net(read_net(deploy))
     _note(run, parameters=net.parameter_count(), macs=net.macs() // max(net.graph.last["data"].shape[0], 1))

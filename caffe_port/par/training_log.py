@@ -1,6 +1,6 @@
 """The course of a training, from Caffe's own log lines or from JSON.
 
-JSON: {"train": [{"iteration": 20, "lr": 3e-4, "loss": 12.3, "par1_loss": 9.1, ...}], "test": [{"iteration": 500, ...}]}.
+JSON: {"train": [{"iteration": 20, "lr": 3e-4, "loss": 12.3, "par1_loss": 9.1}, ...], "test": [{"iteration": 500, ...}]}
 """
 
 from __future__ import annotations

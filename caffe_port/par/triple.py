@@ -15,9 +15,8 @@ import numpy as np
 from PIL import Image
 
 from caffe_port.data.db import Writer, create_db
+from caffe_port.par.datasets.base import Sample
 from caffe_port.proto import caffe_pb2
-
-from .datasets.base import Sample
 
 PARTS = ("image", "attr", "seg")
 ENCODINGS = ("raw", "png", "jpeg")

@@ -1,7 +1,7 @@
 """The names of `import caffe`, over this project's nets and solvers: `import caffe_port.pycaffe as caffe`.
 
-Thin on purpose: what it adds is pycaffe's shapes of things (NumPy views, ordered dicts, keyword inputs), no mathematics.
-Source of the names: python/caffe/{__init__,pycaffe,io}.py and _caffe.cpp of BVLC Caffe 1.0.
+Thin on purpose: what it adds is pycaffe's shapes of things (NumPy views, ordered dicts, keyword inputs), no
+mathematics. Source of the names: python/caffe/{__init__,pycaffe,io}.py and _caffe.cpp of BVLC Caffe 1.0.
 """
 
 from caffe_port import __version__
@@ -32,7 +32,27 @@ from caffe_port.pycaffe.solver import (
 )
 
 __all__ = [
-    "TEST", "TRAIN", "AdaDeltaSolver", "AdaGradSolver", "AdamSolver", "Blob", "Layer", "NesterovSolver", "Net",
-    "RMSPropSolver", "SGDSolver", "Solver", "__version__", "get_solver", "init_log", "io", "layer_type_list", "log", "proto",
-    "set_device", "set_mode_cpu", "set_mode_gpu", "set_random_seed",
+    "TEST",
+    "TRAIN",
+    "AdaDeltaSolver",
+    "AdaGradSolver",
+    "AdamSolver",
+    "Blob",
+    "Layer",
+    "NesterovSolver",
+    "Net",
+    "RMSPropSolver",
+    "SGDSolver",
+    "Solver",
+    "__version__",
+    "get_solver",
+    "init_log",
+    "io",
+    "layer_type_list",
+    "log",
+    "proto",
+    "set_device",
+    "set_mode_cpu",
+    "set_mode_gpu",
+    "set_random_seed",
 ]

@@ -8,8 +8,18 @@ from caffe_port import log as logs
 from caffe_port.layers import REGISTRY
 from caffe_port.layers.base import TEST, TRAIN
 
-__all__ = ["TEST", "TRAIN", "device", "init_log", "layer_type_list", "log", "set_device", "set_mode_cpu", "set_mode_gpu",
-           "set_random_seed"]
+__all__ = [
+    "TEST",
+    "TRAIN",
+    "device",
+    "init_log",
+    "layer_type_list",
+    "log",
+    "set_device",
+    "set_mode_cpu",
+    "set_mode_gpu",
+    "set_random_seed",
+]
 
 _gpu = False
 _device = 0

@@ -85,8 +85,10 @@ class Net:
 
     @cached_property
     def _layer_blobs(self) -> list[list[Blob]]:
-        return [[Blob(_ParamBlob(node.layer, n, self._net)) for n in node.layer.present_blobs]
-                for node in self._net.graph.nodes]
+        return [
+            [Blob(_ParamBlob(node.layer, n, self._net)) for n in node.layer.present_blobs]
+            for node in self._net.graph.nodes
+        ]
 
     @cached_property
     def params(self) -> OrderedDict[str, list[Blob]]:
@@ -150,7 +152,9 @@ class Net:
         wanted = set(self.top_names[end] if end is not None else self.outputs) | set(blobs or ())
         if inputs:
             if set(inputs) != set(self.inputs):
-                raise CaffeError(f"Input blob arguments do not match net inputs: got {sorted(inputs)}, want {self.inputs}")
+                raise CaffeError(
+                    f"Input blob arguments do not match net inputs: got {sorted(inputs)}, want {self.inputs}"
+                )
             for name, values in inputs.items():
                 self._fill(name, values)
         self._forward(first, last)
@@ -174,7 +178,9 @@ class Net:
         wanted = set(self.bottom_names[end] if end is not None else self.inputs) | set(diffs or ())
         if tops:
             if set(tops) - set(self.top_names[start] if start is not None else self.outputs):
-                raise CaffeError(f"Top diff arguments do not match net outputs: got {sorted(tops)}, want {self.outputs}")
+                raise CaffeError(
+                    f"Top diff arguments do not match net outputs: got {sorted(tops)}, want {self.outputs}"
+                )
             for name, values in tops.items():
                 self.blobs[name].diff[...] = values
         self._backward(first, last)
@@ -205,14 +211,18 @@ class Net:
         return outs, {name: np.concatenate(parts)[:count] for name, parts in back.items()}
 
     def _in_batches(
-        self, run: Callable[[dict[str, Any], dict[str, Any]], dict[str, np.ndarray]],
-        inputs: dict[str, Any], seeds: dict[str, Any],
+        self,
+        run: Callable[[dict[str, Any], dict[str, Any]], dict[str, np.ndarray]],
+        inputs: dict[str, Any],
+        seeds: dict[str, Any],
     ) -> dict[str, np.ndarray]:
         total = len(next(iter(inputs.values())))
         size = self.blobs[self.inputs[0]].shape[0]
         outs: dict[str, list[np.ndarray]] = {}
         for at in range(0, total, size):
-            batch, seed = ({k: _padded(np.asarray(v)[at : at + size], size) for k, v in d.items()} for d in (inputs, seeds))
+            batch, seed = (
+                {k: _padded(np.asarray(v)[at : at + size], size) for k, v in d.items()} for d in (inputs, seeds)
+            )
             for name, values in run(batch, seed).items():
                 outs.setdefault(name, []).append(values.copy())
         return {name: np.concatenate(parts)[:total] for name, parts in outs.items()}
@@ -301,5 +311,3 @@ class _ParamBlob(TensorBlob):
 def _padded(values: np.ndarray, size: int) -> np.ndarray:
     missing = [np.zeros_like(values[:1])] * (size - len(values))
     return np.concatenate([values, *missing]) if missing else values
-
-

@@ -28,6 +28,7 @@ class Engine:
         """By layers, since OpenCV names values by the layer that makes them."""
         import cv2
 
+        cv2.setLogLevel(0)  # what it cannot read is in the exception as well
         net = cv2.dnn.readNetFromCaffe(*map(str, case.pair))
         net.enableFusion(False)
         for name, array in case.inputs.items():

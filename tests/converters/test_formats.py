@@ -163,10 +163,10 @@ def test_a_caffemodel_has_its_prototxt_beside_it(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("call", "message"),
     [
-        (lambda d: converters.read(d / "x.xyz"), r"no format has this extension; files that can be read: .*\.caffemodel"),
+        (lambda d: converters.read(d / "x.xyz"), r"no format has this extension; .* read: .*\.caffemodel"),
         (lambda d: converters.read(d / "x.caffemodel"), "there is no such file"),
         (lambda d: converters.write(nets.model(nets.SHARED), d / "no" / "x.pt"), "folder .* does not exist"),
-        (lambda d: converters.write(nets.model(nets.SHARED), d / "x.pt", speed=3), "has no option speed; it takes none"),
+        (lambda d: converters.write(nets.model(nets.SHARED), d / "x.pt", speed=3), "has no option speed"),
         (lambda d: converters.convert(d / "x.pt", d / "x.pt"), "source and target are the same file"),
         (lambda d: converters.convert(d / "x.pt", d / "x.gif"), "no format has this extension"),
     ],

@@ -24,7 +24,8 @@ def png(pixels: np.ndarray = PICTURE) -> bytes:
 
 
 @pytest.mark.parametrize("array", [
-    np.arange(24, dtype=np.uint8).reshape(2, 3, 4), np.arange(24, dtype=np.float32).reshape(3, 4, 2) / 7, np.ones((1, 1, 3)),
+    np.arange(24, dtype=np.uint8).reshape(2, 3, 4), np.arange(24, dtype=np.float32).reshape(3, 4, 2) / 7,
+    np.ones((1, 1, 3)),
 ])
 def test_round_trip(array: np.ndarray) -> None:
     datum = parse(encode_datum(array, label=-3).SerializeToString())

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -47,6 +49,13 @@ def definition(path: Path) -> str:
     return prototxt.read_text() if prototxt.exists() else str(np.load(path)["prototxt"])
 
 
+def answer(golden: Mapping[str, np.ndarray], top: str, i: int) -> Any:
+    """The top of the i-th forward, stored by itself or all forwards in one; None behind the last."""
+    if top in golden:
+        return golden[top][i] if i < len(golden[top]) else None
+    return golden.get(f"{top}.{i}")
+
+
 def check_golden(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The shape rule, and the tops of every forward, number for number."""
     monkeypatch.chdir(path.parent)
@@ -55,11 +64,10 @@ def check_golden(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     layer = REGISTRY[param.type](param, TEST)
     layer.setup([])
     shapes = layer.top_shapes([])
+    assert answer(golden, param.top[0], 0) is not None, f"{path}: no answer for top {param.top[0]}"
     for i in range(9):
-        want = [golden[f"{n}.{i}"] if f"{n}.{i}" in golden else golden[n][i] if n in golden and i < len(golden[n]) else None
-                for n in param.top]
+        want = [answer(golden, name, i) for name in param.top]
         if want[0] is None:
-            assert i > 0, f"{path}: no answer for top {param.top[0]}"
             break
         if i == 0:
             assert shapes == [w.shape for w in want]

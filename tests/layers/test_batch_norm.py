@@ -53,7 +53,7 @@ def test_statistics_are_sums_with_a_count():
         wanted = [fraction * old + n for old, n in zip(wanted, new, strict=True)]
     for blob, want in zip(layer.blobs, wanted, strict=True):
         np.testing.assert_allclose(blob, want, rtol=1e-12)
-    layer.param.batch_norm_param.use_global_stats = True
+    layer.use_global_stats = True
     x = rng.normal(2, 3, (4, 3, 5, 2))
     np.testing.assert_allclose(layer(torch.tensor(x)), stored([x], wanted)[0], rtol=1e-10, atol=1e-12)
 

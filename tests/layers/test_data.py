@@ -223,11 +223,11 @@ BAD = {
     "not a datum": (b"\x22\xff\xff\x00", "", r"record '0002': its 4 bytes are not a Datum"),
     "no label": (encode_datum(picture(9)), "", r"record '0002': it has no label; take the layer's second top away"),
     "size": (encode_datum(picture(9, (3, 6, 8)), 9), "",
-             r"record '0002': it is \(3, 6, 8\) .*, .*record '0000' of the same batch is \(3, 6, 7\); give a crop_size"),
+             r"record '0002': it is \(3, 6, 8\) .*record '0000' of the same batch is \(3, 6, 7\); give a crop_size"),
     "channels": (encode_datum(picture(9, (1, 6, 7)), 9), "crop_size: 5", r"record '0002': it is \(1, 5, 5\)"),
     "small": (encode_datum(picture(9, (3, 6, 4)), 9), "crop_size: 5", r"record '0002': .*, smaller than crop_size 5"),
     "image": (encode_datum(encoded=b"x", label=9), "", r"record '0002': its image does not decode"),
-    "means": (encode_datum(picture(9, (2, 6, 7)), 9), "mean_value: 1 mean_value: 2 mean_value: 3", r"record '0002': .*3 mean"),
+    "means": (encode_datum(picture(9, (2, 6, 7)), 9), "mean_value: [1, 2, 3]", r"record '0002': .* 3 mean_values"),
     "empty": (encode_datum(np.zeros((3, 0, 7), np.uint8), 9), "", r"record '0002': channels, height and width are"),
 }
 
@@ -270,8 +270,8 @@ def test_nothing_but_bad_records(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(("text", "message"), [
     ('type: "Data" top: "d" data_param { batch_size: 1 backend: LMDB }', "no database is named: set data_param.source"),
-    ('type: "Data" top: "d" data_param { source: "nowhere" batch_size: 1 backend: LMDB }', "nowhere: there is no such database"),
-    ('type: "Data" top: "d" data_param { source: "nowhere" backend: LMDB }', "batch_size must be given, and at least 1"),
+    (data(Path("nowhere")), "nowhere: there is no such database"),
+    (data(Path("nowhere"), 0), "batch_size must be given, and at least 1"),
     ('type: "Data" top: "d" transform_param { mean_file: "x" mean_value: 1 } data_param { source: "s" batch_size: 1 }',
      "mean_file and mean_value exclude each other"),
 ])

@@ -59,7 +59,7 @@ def test_one_filler_for_all_draws_for_each() -> None:
     ("num: 2", "give channels once, or once for each of the 2 tops; it is given 0 times"),
     ("num: 1 num: 1 num: 1 channels: 1 height: 1 width: 1", "give num once"),
     ("num: 1 channels: 1 height: 1 width: 1 shape {}", "shape and the legacy num, channels, height, width exclude"),
-    ("shape {} data_filler {} data_filler {} data_filler {}", "give data_filler once, .* or not at all; it is given 3 times"),
+    ("shape {} data_filler {} data_filler {} data_filler {}", "give data_filler once, .*; it is given 3 times"),
     ('shape {} data_filler { type: "gausian" }', "top 'a': unknown filler type 'gausian'"),
 ])
 def test_bad_definition(body: str, message: str) -> None:

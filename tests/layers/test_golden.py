@@ -22,7 +22,9 @@ def close(got: np.ndarray, want: np.ndarray, what: str) -> None:
     error = np.abs(np.nan_to_num(got) - np.nan_to_num(want))
     scale = max(float(np.abs(np.nan_to_num(want)).max()), 1e-2)  # below: sums of large terms that cancel
     worst = np.unravel_index(int(np.argmax(error)), error.shape)
-    assert error[worst] <= TOLERANCE * scale, f"{what}{list(map(int, worst))}: {got[worst]!r}, not {want[worst]!r} (scale {scale:g})"
+    assert error[worst] <= TOLERANCE * scale, (
+        f"{what}{list(map(int, worst))}: {got[worst]!r}, not {want[worst]!r} (scale {scale:g})"
+    )
 
 
 @pytest.mark.parametrize("path", CASES, ids=[f"{p.parent.name}/{p.stem}" for p in CASES])
@@ -31,8 +33,10 @@ def test_as_caffe(path: Path, tmp_path: Path) -> None:
     prototxt = tmp_path / "net.prototxt"
     prototxt.write_text(str(golden["prototxt"]))
     net = caffe.Net(str(prototxt), getattr(caffe, str(golden["phase"])))
-    parts = {kind: {k[len(kind) + 1 :]: golden[k] for k in golden.files if k.startswith(kind + ".")} for kind in (
-        "bottom", "param", "top", "top_diff", "bottom_diff", "param_diff", "param_after")}
+    parts = {
+        kind: {k[len(kind) + 1 :]: golden[k] for k in golden.files if k.startswith(kind + ".")}
+        for kind in ("bottom", "param", "top", "top_diff", "bottom_diff", "param_diff", "param_after")
+    }
     for key, value in parts["param"].items():
         layer, i = key.rsplit(".", 1)
         net.params[layer][int(i)].data[...] = value

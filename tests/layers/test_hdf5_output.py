@@ -30,7 +30,8 @@ def test_four_axes(tmp_path: Path) -> None:
     layer = output(tmp_path / "o.h5", [(2, 3), (2,)])
     assert layer(torch.arange(6.0).reshape(2, 3), torch.tensor([4.0, 5.0])) == ()
     with h5py.File(tmp_path / "o.h5") as file:
-        assert {k: (v.shape, v.dtype) for k, v in file.items()} == {"data": ((2, 3, 1, 1), "<f4"), "label": ((2, 1, 1, 1), "<f4")}
+        stored = {k: (v.shape, v.dtype) for k, v in file.items()}
+        assert stored == {"data": ((2, 3, 1, 1), "<f4"), "label": ((2, 1, 1, 1), "<f4")}
         assert file["data"][...].ravel().tolist() == [0, 1, 2, 3, 4, 5]
 
 

@@ -24,7 +24,10 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-def images(batch: int = 2, more: str = "new_height: 4 new_width: 3", source: str = "list.txt", transform: str = "") -> str:
+SMALL = "new_height: 4 new_width: 3"
+
+
+def images(batch: int = 2, more: str = SMALL, source: str = "list.txt", transform: str = "") -> str:
     return (f'type: "ImageData" top: "data" top: "label" transform_param {{ {transform} }} '
             f'image_data_param {{ source: "{source}" batch_size: {batch} {more} }}')
 

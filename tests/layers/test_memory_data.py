@@ -61,5 +61,5 @@ def test_forward_before_reset() -> None:
 
 @pytest.mark.parametrize("left_out", ["batch_size: 2", "channels: 3", "height: 4", "width: 5"])
 def test_all_sizes_are_needed(left_out: str) -> None:
-    with pytest.raises(CaffeError, match="memory_data_param needs batch_size, channels, height and width, all positive"):
+    with pytest.raises(CaffeError, match="memory_data_param needs batch_size, channels, height and width"):
         memory(SIZES.replace(left_out, ""))

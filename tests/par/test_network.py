@@ -290,3 +290,26 @@ def test_weights_round_trip_between_variants_of_one_stage(tmp_path) -> None:
     joint.copy_from(str(tmp_path / "stage1.caffemodel"))
     for name in ("conv1", "res3d_seg_branch2c", "par1_map"):
         assert torch.equal(joint.layer(name).weight, pruned.layer(name).weight)
+
+
+def test_the_python_files_give_the_native_loss(tmp_path, monkeypatch) -> None:
+    """Both forms of the weighted loss, reading the rates' file, over the same records."""
+    monkeypatch.syspath_prepend(str(ROOT / "prototxt/hmt"))
+    (tmp_path / "rates.txt").write_text("".join(f"attribute {i},0.{i + 1}\n" for i in range(6)))
+    found = []
+    for python in (False, True):
+        files = small(
+            loss="weighted", python_loss=python, rates=str(tmp_path / "rates.txt"), ignore_label=255,
+            sources=f"{GOLDEN.parent}/{{kind}}_lmdb",
+        )  # fmt: skip
+        net = Net(net_param(files["train_val_python.prototxt" if python else "train_val.prototxt"]))
+        net.copy_from(str(GOLDEN / "final.caffemodel"))
+        with torch.no_grad():
+            found.append({name: float(value) for name, value in net.run().outputs.items()})
+    assert found[0] == pytest.approx(found[1], rel=1e-5) and found[0]["par1_loss"] > 0
+
+
+def test_batch_norm_speed() -> None:
+    layers = net_param(small(bn_fraction=0.95)["deploy.prototxt"]).layer
+    fractions = [layer.batch_norm_param.moving_average_fraction for layer in layers if layer.type == "BatchNorm"]
+    assert fractions and fractions == pytest.approx([0.95] * len(fractions))

@@ -1,4 +1,4 @@
-"""The report page: complete, self-contained, honest about what is missing; and the reader of training logs behind it."""
+"""The report page: complete, self-contained, honest about what is missing; and the reader of training logs."""
 
 from __future__ import annotations
 
@@ -66,8 +66,9 @@ def run(tmp_path) -> Path:
     trace = {"train": rows, "test": [{"iteration": 40, "par1_loss": 6.0}]}
     (tmp_path / "log_stage1.json").write_text(json.dumps(trace))
     (tmp_path / "log_joint.log").write_text((GOLDEN / "train.log").read_text())
-    settings = {"dataset": "peta", "variant": "mtms", "loss": "weighted", "seconds": {"a": 60, "b": 90}, "size": [32, 16]}
-    (tmp_path / "run.json").write_text(json.dumps({**settings, "notes": ["a <note>"], "commands": ["do --this"]}))
+    settings = {"dataset": "peta", "variant": "mtms", "loss": "weighted", "size": [32, 16]}
+    settings |= {"seconds": {"a": 60, "b": 90}, "notes": ["a <note>"], "commands": ["do --this"]}
+    (tmp_path / "run.json").write_text(json.dumps(settings))
     return tmp_path
 
 
@@ -156,7 +157,8 @@ def test_caffes_log_lines() -> None:
 def test_a_resumed_log_replaces_what_it_repeats(tmp_path) -> None:
     line = "I0101 00:00:00.0 1 solver.cpp:239] Iteration {} (9 iter/s, 1s/1 iters), loss = {}\n"
     path = tmp_path / "log.txt"
-    path.write_text("noise\n" + "".join(line.format(i, v) for i, v in [(0, 5), (10, 4), (20, 3), (10, 3.5), (20, "nan")]))
+    course = [(0, 5), (10, 4), (20, 3), (10, 3.5), (20, "nan")]
+    path.write_text("noise\n" + "".join(line.format(i, v) for i, v in course))
     points = training_log.read(path).train["loss"]
     assert points[:2] == [(0, 5.0), (10, 3.5)] and points[2][0] == 20 and math.isnan(points[2][1])
 

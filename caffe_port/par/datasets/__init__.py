@@ -6,8 +6,7 @@ import os
 from typing import Any
 
 from caffe_port.errors import DataError
-
-from .base import IGNORE, LIP_CLASSES, Dataset, Sample
+from caffe_port.par.datasets.base import IGNORE, LIP_CLASSES, Dataset, Sample
 
 __all__ = ["IGNORE", "LIP_CLASSES", "NAMES", "Dataset", "Sample", "open_dataset"]
 
@@ -25,13 +24,13 @@ def open_dataset(name: str, root: str | os.PathLike[str] | None = None, **option
     if root is None:
         raise DataError(f"data set '{name}' needs the folder that it is unpacked in (only 'drawn' needs none)")
     if name == "ccp":
-        from .ccp import Ccp
+        from caffe_port.par.datasets.ccp import Ccp
 
         return Ccp(root, **options)
     if name == "peta":
-        from .peta import Peta
+        from caffe_port.par.datasets.peta import Peta
 
         return Peta(root, **options)
-    from .rap import Rap
+    from caffe_port.par.datasets.rap import Rap
 
     return Rap(root, **options)

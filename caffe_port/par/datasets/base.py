@@ -17,8 +17,7 @@ import numpy as np
 from PIL import Image
 
 from caffe_port.errors import DataError
-
-from ..drawing import people
+from caffe_port.par.drawing import people
 
 LIP_CLASSES = people.CLASSES
 IGNORE = 255  # in an attribute vector: not known; in a segmentation: not known at this pixel

@@ -18,10 +18,18 @@ from typing import Literal
 import numpy as np
 
 from caffe_port.errors import DataError
-
-from . import matlab
-from .base import IGNORE, LIP_CLASSES, FileDataset, Missing, Sample, Size, find_images, without_missing
-from .ccp_classes import to_lip
+from caffe_port.par.datasets import matlab
+from caffe_port.par.datasets.base import (
+    IGNORE,
+    LIP_CLASSES,
+    FileDataset,
+    Missing,
+    Sample,
+    Size,
+    find_images,
+    without_missing,
+)
+from caffe_port.par.datasets.ccp_classes import to_lip
 
 TRAIN_SHARE = 0.8
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 import numpy as np
 from scipy import ndimage
 
-from .base import IGNORE, LIP_CLASSES
+from caffe_port.par.datasets.base import IGNORE, LIP_CLASSES
 
 _L = {name: i for i, name in enumerate(LIP_CLASSES)}
 _SKIN, _SHOE = 200, 201  # between the two steps only

@@ -10,10 +10,9 @@ from __future__ import annotations
 import numpy as np
 
 from caffe_port.errors import DataError
-
-from ..drawing.draw import draw, person_of
-from ..drawing.people import ATTRIBUTES, CLASSES
-from .base import Dataset, Sample, Size
+from caffe_port.par.datasets.base import Dataset, Sample, Size
+from caffe_port.par.drawing.draw import draw, person_of
+from caffe_port.par.drawing.people import ATTRIBUTES, CLASSES
 
 
 class Drawn(Dataset):

@@ -14,9 +14,8 @@ from pathlib import Path
 import numpy as np
 
 from caffe_port.errors import DataError
-
-from . import matlab
-from .base import LIP_CLASSES, FileDataset, Missing, find_images, without_missing
+from caffe_port.par.datasets import matlab
+from caffe_port.par.datasets.base import LIP_CLASSES, FileDataset, Missing, find_images, without_missing
 
 _LEADING = 4  # columns of `data` before the attributes
 

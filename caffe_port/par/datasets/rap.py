@@ -14,9 +14,8 @@ from typing import Literal
 import numpy as np
 
 from caffe_port.errors import DataError
-
-from . import matlab
-from .base import IGNORE, LIP_CLASSES, FileDataset, Missing, find_images, without_missing
+from caffe_port.par.datasets import matlab
+from caffe_port.par.datasets.base import IGNORE, LIP_CLASSES, FileDataset, Missing, find_images, without_missing
 
 EVALUATED = 51
 _UNCLEAR = 2

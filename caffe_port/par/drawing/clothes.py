@@ -6,12 +6,12 @@ import math
 
 import numpy as np
 
-from .canvas import Canvas, Colour, tone
-from .limbs import COAT, DRESS, JUMPSUIT, PANTS, UPPER
-from .people import CLASSES, Person
-from .pose import LEFT, RIGHT, Skeleton, View
-from .shell import Ring, Shell
-from .wardrobe import Wardrobe
+from caffe_port.par.drawing.canvas import Canvas, Colour, tone
+from caffe_port.par.drawing.limbs import COAT, DRESS, JUMPSUIT, PANTS, UPPER
+from caffe_port.par.drawing.people import CLASSES, Person
+from caffe_port.par.drawing.pose import LEFT, RIGHT, Skeleton, View
+from caffe_port.par.drawing.shell import Ring, Shell
+from caffe_port.par.drawing.wardrobe import Wardrobe
 
 HAIR, SCARF, SKIRT, FACE = (CLASSES.index(n) for n in ("hair", "scarf", "skirt", "face"))
 

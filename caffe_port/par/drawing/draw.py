@@ -6,12 +6,12 @@ import math
 
 import numpy as np
 
-from .canvas import Canvas
-from .figure import paint_figure
-from .people import Person, draw_person
-from .pose import View, make_skeleton
-from .scene import draw_background, drop_shadow, light, occlude
-from .wardrobe import pick_wardrobe
+from caffe_port.par.drawing.canvas import Canvas
+from caffe_port.par.drawing.figure import paint_figure
+from caffe_port.par.drawing.people import Person, draw_person
+from caffe_port.par.drawing.pose import View, make_skeleton
+from caffe_port.par.drawing.scene import draw_background, drop_shadow, light, occlude
+from caffe_port.par.drawing.wardrobe import pick_wardrobe
 
 OCCLUDED = 0.25  # share of the pictures where something stands before the person
 

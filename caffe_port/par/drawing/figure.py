@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import numpy as np
 
-from . import items
-from .canvas import Canvas
-from .clothes import paint_clothes, paint_long_hair, paint_neck, paint_scarf
-from .head import paint_head
-from .limbs import in_front, paint_arm, paint_leg
-from .people import Person
-from .pose import LEFT, RIGHT, Skeleton, View
-from .wardrobe import Wardrobe
+from caffe_port.par.drawing import items
+from caffe_port.par.drawing.canvas import Canvas
+from caffe_port.par.drawing.clothes import paint_clothes, paint_long_hair, paint_neck, paint_scarf
+from caffe_port.par.drawing.head import paint_head
+from caffe_port.par.drawing.limbs import in_front, paint_arm, paint_leg
+from caffe_port.par.drawing.people import Person
+from caffe_port.par.drawing.pose import LEFT, RIGHT, Skeleton, View
+from caffe_port.par.drawing.wardrobe import Wardrobe
 
 
 def paint_figure(canvas: Canvas, view: View, s: Skeleton, person: Person, w: Wardrobe) -> None:

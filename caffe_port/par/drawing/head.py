@@ -7,9 +7,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from .canvas import Canvas, Colour, tone
-from .people import CLASSES, Person
-from .pose import Skeleton, View
+from caffe_port.par.drawing.canvas import Canvas, Colour, tone
+from caffe_port.par.drawing.people import CLASSES, Person
+from caffe_port.par.drawing.pose import Skeleton, View
 
 HAT, HAIR, SUNGLASSES, FACE = (CLASSES.index(n) for n in ("hat", "hair", "sunglasses", "face"))
 

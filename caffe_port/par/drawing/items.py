@@ -6,11 +6,11 @@ import math
 
 import numpy as np
 
-from .canvas import Canvas, tone
-from .clothes import trunk
-from .pose import LEFT, Skeleton, View
-from .shell import Ring, Shell
-from .wardrobe import Wardrobe
+from caffe_port.par.drawing.canvas import Canvas, tone
+from caffe_port.par.drawing.clothes import trunk
+from caffe_port.par.drawing.pose import LEFT, Skeleton, View
+from caffe_port.par.drawing.shell import Ring, Shell
+from caffe_port.par.drawing.wardrobe import Wardrobe
 
 _NOTHING = 0
 

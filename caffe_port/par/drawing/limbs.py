@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 
-from .canvas import Canvas, Colour, tone
-from .people import CLASSES, Person
-from .pose import LEFT, Skeleton, View
-from .wardrobe import Wardrobe
+from caffe_port.par.drawing.canvas import Canvas, Colour, tone
+from caffe_port.par.drawing.people import CLASSES, Person
+from caffe_port.par.drawing.pose import LEFT, Skeleton, View
+from caffe_port.par.drawing.wardrobe import Wardrobe
 
 UPPER, DRESS, COAT, SOCKS, PANTS, JUMPSUIT, GLOVE = (
     CLASSES.index(n) for n in ("upper-clothes", "dress", "coat", "socks", "pants", "jumpsuits", "glove")

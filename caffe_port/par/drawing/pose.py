@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from .people import Person
+from caffe_port.par.drawing.people import Person
 
 LEFT, RIGHT = 1, -1
 

@@ -7,7 +7,7 @@ import math
 import numpy as np
 from PIL import Image, ImageDraw, ImageFilter
 
-from .canvas import Canvas, Colour, tone
+from caffe_port.par.drawing.canvas import Canvas, Colour, tone
 
 
 def _colour(rng: np.random.Generator, low: int, high: int, spread: float = 22) -> Colour:

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from .canvas import Canvas, Colour, tone
-from .pose import View
+from caffe_port.par.drawing.canvas import Canvas, Colour, tone
+from caffe_port.par.drawing.pose import View
 
 _ANGLE = np.linspace(0, math.pi, 9)
 _RIM = np.stack([np.cos(_ANGLE), np.sin(_ANGLE)], 1)  # the near half of a lower rim

@@ -6,9 +6,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from .canvas import Colour
-from .head import Looks
-from .people import Person
+from caffe_port.par.drawing.canvas import Colour
+from caffe_port.par.drawing.head import Looks
+from caffe_port.par.drawing.people import Person
 
 _SKIN = ((250, 214, 190), (238, 194, 160), (224, 172, 132), (198, 142, 100), (150, 100, 68), (106, 70, 48))
 _HAIR = ((28, 22, 22), (52, 34, 26), (90, 58, 36), (136, 88, 46), (206, 162, 96), (150, 60, 36), (150, 150, 152))

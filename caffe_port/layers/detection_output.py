@@ -1,0 +1,126 @@
+"""DetectionOutput: SSD's predictions turned into a list of detections."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from caffe_port import log
+from caffe_port.layers import boxes, detection_onnx
+from caffe_port.layers.base import Layer, Shape, register
+
+LEAST = float(np.finfo(np.float32).min)
+
+
+@register()
+class DetectionOutput(Layer):
+    """The boxes that survive suppression, class by class: rows (image, class, score, xmin, ymin, xmax, ymax).
+
+    Bottoms: locations (N, P * L * 4), L = 1 with `share_location`, else one set of offsets a class; scores (N, P * C),
+    usually probabilities; priors (1, 2, P * 4) as PriorBox makes them; and optionally an image, which is not looked at.
+    Top: (1, 1, M, 7), by image, then class, then falling score. For each image and class but `background_label_id`:
+    scores above `confidence_threshold`, the best `nms_param.top_k` of them, suppression at `nms_threshold` (`eta`: see
+    boxes.suppress); then the `keep_top_k` best of the image. Boxes are not clipped. Equal scores: the lower index
+    first. Where no image has any detection M is N, each row its image's number and six times -1.
+
+    M depends on the values: the shape rule says 1, as SSD does. No gradient. `save_output_param` and `visualize` are
+    side effects that are left out with a warning. Raises for sizes that do not fit and options out of range.
+    Source: detection_output_layer.cpp and bbox_util.cpp of SSD (Liu et al., 2016).
+    """
+
+    origin = "SSD"
+    bottoms = (3, 4)
+    differentiable_bottoms = ()
+
+    def setup(self, bottom_shapes: list[Shape]) -> None:
+        p = self.param.detection_output_param
+        if not p.num_classes:
+            raise self.error("give num_classes, the background included")
+        if p.nms_param.nms_threshold < 0 or not 0 < p.nms_param.eta <= 1:
+            raise self.error("nms_threshold must not be negative and eta must be in (0, 1]")
+        left_out = [name for name in ("save_output_param", "visualize") if p.HasField(name) and getattr(p, name)]
+        if left_out:
+            log.warn("detection_output_layer.cpp:52", f"{self.title}: {' and '.join(left_out)} left out; the top has all")
+        self.threshold = p.confidence_threshold if p.HasField("confidence_threshold") else LEAST
+        self.classes = [c for c in range(p.num_classes) if c != p.background_label_id]
+        self.offsets = 1 if p.share_location else p.num_classes
+
+    def top_shapes(self, bottom_shapes: list[Shape]) -> list[Shape]:
+        locations, scores, priors = (s + (1,) * (2 - len(s)) for s in bottom_shapes[:3])
+        count_priors(self, locations, scores, priors, self.param.detection_output_param.num_classes, self.offsets)
+        return [(1, 1, 1, 7)]
+
+    def forward(self, *bottoms: Tensor) -> Tensor:
+        with torch.no_grad():
+            candidates, scores = self.predictions(*bottoms[:3])
+            return self.rows(candidates, scores)
+
+    def predictions(self, locations: Tensor, scores: Tensor, priors: Tensor) -> tuple[Tensor, Tensor]:
+        """Boxes (N, 1 or classes, P, 4) and scores (N, classes, P) of all classes but the background."""
+        p, n = self.param.detection_output_param, locations.shape[0]
+        mean, variance = priors.reshape(2, -1, 4)
+        found = locations.reshape(n, mean.shape[0], self.offsets, 4).transpose(1, 2)
+        by_class = scores.reshape(n, mean.shape[0], p.num_classes).transpose(1, 2)[:, self.classes]
+        if not p.share_location:
+            found = found[:, self.classes]
+        return boxes.decode(found, mean, None if p.variance_encoded_in_target else variance, p.code_type), by_class
+
+    def rows(self, candidates: Tensor, scores: Tensor) -> Tensor:
+        p = self.param.detection_output_param
+        n, classes, priors = scores.shape
+        valid = scores > self.threshold
+        length = int(valid.sum(-1).max()) if valid.numel() else 0
+        if p.nms_param.HasField("top_k") and p.nms_param.top_k > -1:
+            length = min(length, p.nms_param.top_k)
+        # NaN scores are never valid and must not come first
+        ranked, order = torch.where(valid, scores, -torch.inf).sort(-1, descending=True, stable=True)
+        ranked, order = ranked[..., :length], order[..., :length]
+        corners = candidates.expand(n, classes, priors, 4).gather(2, order[..., None].expand(*order.shape, 4))
+        keep = boxes.suppress(
+            corners.flatten(0, 1), (ranked > self.threshold).flatten(0, 1), p.nms_param.nms_threshold, p.nms_param.eta
+        ).view(n, classes, length)
+        if p.keep_top_k > -1:
+            best = torch.where(keep, ranked, -torch.inf).flatten(1).sort(1, descending=True, stable=True).indices
+            chosen = torch.zeros_like(keep).flatten(1).scatter_(1, best[:, : p.keep_top_k], True)
+            keep &= chosen.view_as(keep)
+        image, label, _ = keep.nonzero(as_tuple=True)
+        if not len(image):
+            nothing = scores.new_full((n, 7), -1)
+            nothing[:, 0] = torch.arange(n, device=scores.device)
+            return nothing[None, None]
+        names = torch.tensor(self.classes, device=scores.device)[label]
+        head = torch.stack([image.to(scores.dtype), names.to(scores.dtype), ranked[keep]], 1)
+        return torch.cat([head, corners[keep]], 1)[None, None]
+
+    def onnx(self, graph: Any, bottoms: list[str], tops: list[str]) -> None:
+        p = self.param.detection_output_param
+        if p.nms_param.eta < 1 and p.nms_param.nms_threshold > 0.5:
+            raise self.unsupported("a threshold that shrinks (eta < 1) has no ONNX form")
+        priors = graph.shape(bottoms[2])[2] // 4
+        found, scores = detection_onnx.ssd_predictions(graph, self, bottoms, priors)
+        top_k = p.nms_param.top_k if p.nms_param.HasField("top_k") else -1
+        if 0 <= top_k < priors:
+            scores = detection_onnx.only_best(graph, scores, top_k, LEAST)
+        shared = p.share_location
+        kept = detection_onnx.suppress(
+            graph, found, scores, priors, p.nms_param.nms_threshold, self.threshold, classes=0 if shared else len(self.classes)
+        )
+        if p.keep_top_k > -1:
+            kept = detection_onnx.best_of_image(graph, kept, scores, len(self.classes), priors, p.keep_top_k, LEAST)
+        detection_onnx.rows(graph, kept, found, scores, self.classes, shared, tops)
+
+
+def count_priors(layer: Layer, locations: Shape, scores: Shape, priors: Shape, classes: int, offsets: int) -> int:
+    """The number of priors; ShapeError unless locations, scores and priors agree about it."""
+    if len(priors) < 3 or priors[0] != 1 or priors[1] != 2 or priors[2] % 4:
+        raise layer.shape_error(f"priors must be (1, 2, 4 * priors), not {priors}")
+    count = priors[2] // 4
+    for name, shape, each in (("locations", locations, offsets * 4), ("scores", scores, classes)):
+        if int(np.prod(shape[1:])) != count * each:
+            raise layer.shape_error(f"{name} {shape} do not fit {count} priors: {each} each make (N, {count * each})")
+    if locations[0] != scores[0]:
+        raise layer.shape_error(f"locations {locations} and scores {scores} differ in the first dimension")
+    return count

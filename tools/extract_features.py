@@ -1,0 +1,61 @@
+"""Run a trained net over its data layer and save blobs of it as features.
+
+    python tools/extract_features.py WEIGHTS NET BLOB1[,BLOB2,...] DB1[,DB2,...] BATCHES lmdb|leveldb [CPU|GPU] [DEVICE]
+
+NET is a prototxt with a data layer; it is built for the TEST phase. Each blob goes to its own new database.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from caffe_port.cli.flags import positive  # noqa: E402 - the line above makes a checkout importable
+from caffe_port.cli.progress import bar  # noqa: E402
+from caffe_port.cli.tool import Tool  # noqa: E402
+
+tool = Tool("extract_features", __doc__)
+tool.add("weights", metavar="WEIGHTS", help="the trained net (.caffemodel, .caffemodel.h5)")
+tool.add("net", metavar="NET", help="the net definition (prototxt)")
+tool.add("blobs", metavar="BLOBS", help="the blobs' names, separated by commas")
+tool.add("databases", metavar="DATABASES", help="the databases to make, as many")
+tool.add("batches", metavar="BATCHES", type=positive, help="batches to run")
+tool.add("backend", metavar="lmdb|leveldb", choices=("lmdb", "leveldb"), help="the kind of database")
+tool.add("mode", metavar="CPU|GPU", nargs="?", default="CPU", help="where to run (default CPU)")
+tool.add("device", metavar="DEVICE", nargs="?", type=int, default=0, help="the GPU's number (default 0)")
+
+
+def main(args: argparse.Namespace) -> None:
+    from caffe_port import log
+    from caffe_port.cli.device import first_of, gpu_ids
+    from caffe_port.cli.features import check, extract
+    from caffe_port.data.db import LEVELDB, LMDB
+    from caffe_port.layers.base import TEST
+    from caffe_port.net import Net
+    from caffe_port.proto.load import read_net
+    from caffe_port.solver.copying import copy_weights
+
+    ids = []
+    if args.mode == "GPU":
+        log.error("extract_features.cpp:52", "Using GPU")
+        log.error("extract_features.cpp:58", f"Using Device_id={args.device}")
+        ids = gpu_ids(str(args.device))
+    else:
+        log.error("extract_features.cpp:62", "Using CPU")
+    param = read_net(args.net)
+    param.state.level = 0  # Caffe sets it, which shows in the log
+    net = Net(param, phase=TEST, log=True)
+    copy_weights(net, args.weights)
+    net.to(first_of(ids, None))
+    blobs, databases = args.blobs.split(","), args.databases.split(",")
+    check(net, blobs, databases, args.net)
+    with bar(args.batches, "batches") as shown:
+        progress = shown.update if shown else (lambda done: None)
+        extract(net, blobs, databases, args.batches, LMDB if args.backend == "lmdb" else LEVELDB, progress)
+
+
+if __name__ == "__main__":
+    sys.exit(tool.run(main))
