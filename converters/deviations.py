@@ -43,6 +43,11 @@ DEVIATIONS = [
     Deviation("opencv", lambda n: n.param.type == "LRN" and n.param.lrn_param.k != 1, "OpenCV ignores LRN's k"),
     Deviation(
         "opencv",
+        lambda n: n.param.type == "LRN" and not n.param.lrn_param.HasField("alpha"),
+        "OpenCV takes 0.0001 for an LRN alpha that is not given, Caffe 1",
+    ),
+    Deviation(
+        "opencv",
         lambda n: n.param.type == "InnerProduct" and n.param.inner_product_param.transpose,
         "OpenCV ignores InnerProduct's transpose",
     ),
@@ -50,6 +55,11 @@ DEVIATIONS = [
         "opencv",
         lambda n: n.param.type == "Deconvolution" and any(d != 1 for d in n.param.convolution_param.dilation),
         "OpenCV ignores Deconvolution's dilation",
+    ),
+    Deviation(
+        "opencv",
+        lambda n: n.param.type == "MVN" and n.param.mvn_param.normalize_variance and n.param.mvn_param.eps > 1e-6,
+        "OpenCV adds MVN's eps to the variance, Caffe to its root",
     ),
     Deviation(
         "opencv", lambda n: n.param.type == "Log" and _log_options(n), "OpenCV ignores Log's base, scale and shift"

@@ -40,6 +40,7 @@ def disagreement(net: Net, path: Path, batch: int | None = None, frugal: bool = 
     """The first of the file's outputs, in the net's order, that onnxruntime computes differently: a clause, or None."""
     from converters.onnx_model import value_names
 
+    need("onnxruntime", "onnxruntime")
     names = value_names(net)
     inputs = random_inputs(net, batch=batch)
     ours = run_ours(net, inputs)

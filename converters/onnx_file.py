@@ -19,6 +19,8 @@ from converters.optional import need
 INLINE_LIMIT = 2**31 - 2**24
 """Most bytes of weights that stay inside the file: 2 GiB less 16 MiB for everything else."""
 _MODEL_GRAPH, _GRAPH_INITIALIZER, _TENSOR_RAW_DATA = 7, 5, 9  # field numbers in onnx.proto
+SMALL = 1024
+"""Bytes below which a tensor stays inside whatever is external: shape inference reads constants of shapes there only."""
 _ALIGNMENT = 4096  # onnxruntime maps external data by the page
 
 
@@ -50,10 +52,14 @@ def save(model: Any, initializers: Initializers, path: Path, external: bool | No
 
 
 def save_probe(model: Any, initializers: Initializers, places: Mapping[str, Place], path: Path) -> None:
-    """Write `model` with initializers whose bytes are `places` of other files in the folder (ONNX external data)."""
+    """Write `model` with its small initializers, and others that are `places` of files in the folder (external data)."""
     heads = []
     for name, array in initializers.items():
         tensor, place = _tensor(name, array), places[name]
+        if array.nbytes < SMALL:
+            tensor.raw_data = _plain(array).tobytes()
+            heads.append(tensor.SerializeToString())
+            continue
         tensor.data_location = type(tensor).EXTERNAL
         for key, value in (("location", place.file), ("offset", place.offset), ("length", place.length)):
             tensor.external_data.add(key=key, value=str(value))

@@ -29,7 +29,7 @@ from converters.compare import TOLERANCE
 from converters.model import Model
 from converters.onnx_check import run_onnx as run_onnx
 from converters.onnx_graph import GraphBuilder
-from converters.optional import need
+from converters.optional import has, need
 
 EXTENSIONS = (".onnx",)
 OPSET, IR_VERSION, BATCH = 17, 8, "N"
@@ -93,6 +93,10 @@ def write(model: Model, path: Path, dynamic_batch: bool | None = None, external_
     other = other_batch(net)
     if dynamic_batch and other is None:
         raise ConvertError(f"net '{net.name}' does not work at another batch size; leave dynamic_batch out")
+    if not has("onnxruntime"):
+        if other is not None and dynamic_batch is None:
+            model.notes.append("the batch size is fixed: without onnxruntime no other one could be tried")
+        return export(net, dynamic=bool(dynamic_batch)).save(path, external_data)
     if other is not None and dynamic_batch is not False:
         written = export(net, dynamic=True).save(path, external_data)
         with written.runnable() as file:

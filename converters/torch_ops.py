@@ -30,8 +30,10 @@ class Node:
         self.outputs = list(proto.output)
         self._constants = [constants.get(name) for name in proto.input]
         self._attributes = {a.name: onnx.helper.get_attribute_value(a) for a in proto.attribute}
+        self.unread = set(self._attributes)
 
     def get(self, name: str, default: Any = None) -> Any:
+        self.unread.discard(name)
         return self._attributes.get(name, default)
 
     def has(self, i: int) -> bool:
@@ -142,7 +144,8 @@ def _pool(function: str, filler: str) -> Callable[[Node], str]:
         indices = ", return_indices=True" if len(n.outputs) > 1 else ""
         kernel, x = n.get("kernel_shape"), n.inputs[0]
         stride, pads = n.get("strides", [1] * len(kernel)), n.get("pads", [0] * 2 * len(kernel))
-        if n.op == "AveragePool" and any(pads) and not n.get("count_include_pad", 0):
+        inside = n.get("count_include_pad", 0)
+        if n.op == "AveragePool" and any(pads) and not inside:
             raise Unwritable("AveragePool that leaves its pads out")
         before, after = pads[: len(kernel)], pads[len(kernel) :]
         padding = ""
@@ -194,7 +197,10 @@ def _clip(n: Node) -> str:
 
 
 def _arg_max(n: Node) -> str:
-    return f"{n.inputs[0]}.argmax({n.get('axis', 0)}{', keepdim=True' if n.get('keepdims', 1) else ''})"
+    x, axis, keep = n.inputs[0], n.get("axis", 0), ", keepdim=True" if n.get("keepdims", 1) else ""
+    if n.get("select_last_index", 0):  # of equal ones; torch takes the first
+        return f"{x}.shape[{axis}] - 1 - {x}.flip({axis}).argmax({axis}{keep})"
+    return f"{x}.argmax({axis}{keep})"
 
 
 def _compress(n: Node) -> str:
@@ -271,4 +277,7 @@ def expression(node: Node) -> str:
     """The right side of the assignment for `node`; raises Unwritable."""
     if node.op not in OPS:
         raise Unwritable(f"operator {node.op}")
-    return OPS[node.op](node)
+    text = OPS[node.op](node)
+    if node.unread:  # an attribute that the function does not know could change what it means
+        raise Unwritable(f"{node.op} with {', '.join(sorted(node.unread))}")
+    return text

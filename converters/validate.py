@@ -256,7 +256,11 @@ def format_table(result: Validation, every: bool = False) -> str:
 def _state(run: EngineRun) -> str:
     if run.absent:
         return f"not here: {run.absent}"
-    return f"{'FAILED' if run.required else 'cannot run it'}: {run.failed}" if run.failed else f"{run.values} values, {run.seconds:.2f} s"
+    return (
+        f"{'FAILED' if run.required else 'cannot run it'}: {run.failed}"
+        if run.failed
+        else f"{run.values} values, {run.seconds:.2f} s"
+    )
 
 
 def _verdict_lines(result: Validation, run: EngineRun) -> list[str]:

@@ -95,7 +95,7 @@ class Layer(nn.Module):
     """Bottoms in, tops out: one tensor, or a tuple of them. Raises what the layer's documentation says."""
 
     def rewrites(self, top: int) -> bool:
-        """Whether every forward makes this top anew; if not, only the first does, and what a program put there stays."""
+        """Whether every forward makes this top anew; if not, only the first does, and what is put there stays."""
         return True
 
     def onnx(self, graph: OnnxGraph, bottoms: list[str], tops: list[str]) -> None:

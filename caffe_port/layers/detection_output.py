@@ -76,14 +76,14 @@ class DetectionOutput(Layer):
         if p.nms_param.HasField("top_k") and p.nms_param.top_k > -1:
             length = min(length, p.nms_param.top_k)
         # NaN scores are never valid and must not come first
-        ranked, order = torch.where(valid, scores, -torch.inf).sort(-1, descending=True, stable=True)
+        ranked, order = torch.where(valid, scores, -torch.inf).sort(dim=-1, descending=True, stable=True)
         ranked, order = ranked[..., :length], order[..., :length]
         corners = candidates.expand(n, classes, priors, 4).gather(2, order[..., None].expand(*order.shape, 4))
         keep = boxes.suppress(
             corners.flatten(0, 1), (ranked > self.threshold).flatten(0, 1), p.nms_param.nms_threshold, p.nms_param.eta
         ).view(n, classes, length)
         if p.keep_top_k > -1:
-            best = torch.where(keep, ranked, -torch.inf).flatten(1).sort(1, descending=True, stable=True).indices
+            best = torch.where(keep, ranked, -torch.inf).flatten(1).sort(dim=1, descending=True, stable=True).indices
             chosen = torch.zeros_like(keep).flatten(1).scatter_(1, best[:, : p.keep_top_k], True)
             keep &= chosen.view_as(keep)
         image, label, _ = keep.nonzero(as_tuple=True)
@@ -99,18 +99,18 @@ class DetectionOutput(Layer):
         p = self.param.detection_output_param
         if p.nms_param.eta < 1 and p.nms_param.nms_threshold > 0.5:
             raise self.unsupported("a threshold that shrinks (eta < 1) has no ONNX form")
-        priors = graph.shape(bottoms[2])[2] // 4
+        priors, shared = graph.shape(bottoms[2])[2] // 4, p.share_location
         found, scores = detection_onnx.ssd_predictions(graph, self, bottoms, priors)
         top_k = p.nms_param.top_k if p.nms_param.HasField("top_k") else -1
-        if 0 <= top_k < priors:
-            scores = detection_onnx.only_best(graph, scores, top_k, LEAST)
-        shared = p.share_location
+        ranked = detection_onnx.only_best(graph, scores, top_k) if 0 <= top_k < priors else scores
         kept = detection_onnx.suppress(
-            graph, found, scores, priors, p.nms_param.nms_threshold, self.threshold, classes=0 if shared else len(self.classes)
+            graph, found, ranked, priors, p.nms_param.nms_threshold, self.threshold,
+            classes=0 if shared else len(self.classes), upright=p.code_type == boxes.CENTER_SIZE,
         )
         if p.keep_top_k > -1:
-            kept = detection_onnx.best_of_image(graph, kept, scores, len(self.classes), priors, p.keep_top_k, LEAST)
-        detection_onnx.rows(graph, kept, found, scores, self.classes, shared, tops)
+            kept = detection_onnx.best_of_image(graph, kept, scores, p.keep_top_k, len(self.classes) * priors)
+        labels = detection_onnx.class_names(graph, kept, self.classes)
+        detection_onnx.rows(graph, kept, found, scores, labels, tops, each_class=not shared)
 
 
 def count_priors(layer: Layer, locations: Shape, scores: Shape, priors: Shape, classes: int, offsets: int) -> int:

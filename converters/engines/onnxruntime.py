@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import importlib.util
-
 from converters.engines import Arrays, Case
 from converters.onnx_check import run_onnx
 from converters.onnx_model import export
+from converters.optional import has
 
 
 class Engine:
     name = "onnxruntime"
 
     def why_not(self, case: Case) -> str | None:
-        there = importlib.util.find_spec("onnxruntime") is not None
-        return None if there else "not installed; pip install caffe-port[onnxruntime]"
+        return None if has("onnxruntime") else "not installed; pip install caffe-port[onnxruntime]"
 
     def version(self, case: Case) -> str:
         import onnxruntime

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import importlib.util
-
 from converters.engines import Arrays, Case
+from converters.optional import has
 
 
 class Engine:
     name = "opencv"
 
     def why_not(self, case: Case) -> str | None:
-        if importlib.util.find_spec("cv2") is None:
+        if not has("cv2"):
             return "cv2 not installed; pip install caffe-port[opencv]"
         import cv2
 
@@ -28,7 +27,7 @@ class Engine:
         """By layers, since OpenCV names values by the layer that makes them."""
         import cv2
 
-        cv2.setLogLevel(0)  # what it cannot read is in the exception as well
+        cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)  # the exception says it as well
         net = cv2.dnn.readNetFromCaffe(*map(str, case.pair))
         net.enableFusion(False)
         for name, array in case.inputs.items():

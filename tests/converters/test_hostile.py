@@ -37,7 +37,7 @@ class Attack:
 @pytest.mark.parametrize("inside", [lambda a: a, lambda a: {"state_dict": {"conv1.weight": a}}], ids=["bare", "nested"])
 def test_code_in_a_pickle_is_refused_and_not_run(extension: str, inside: Callable, tmp_path: Path) -> None:
     path, mark = tmp_path / f"x.{extension}", tmp_path / "ran"
-    for save in (lambda held: torch.save(held, path), lambda held: path.write_bytes(pickle.dumps(held))):
+    for save in (lambda held: torch.save(held, path), lambda held: path.write_bytes(pickle.dumps(held, 2))):
         save(inside(Attack(mark)))
         with pytest.raises(WireError, match="code in a file is never run"):
             converters.read(path, nets.parse(nets.CLASSIC))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -23,6 +24,10 @@ IN_PLACE_INPUT = """
 layer { name: "x" type: "Input" top: "x" input_param { shape { dim: 2 dim: 3 } } }
 layer { name: "relu" type: "ReLU" bottom: "x" top: "x" }
 layer { name: "power" type: "Power" bottom: "x" top: "y" power_param { scale: 2 shift: 1 } }
+"""
+WIDE = """
+layer { name: "wide" type: "InnerProduct" bottom: "logit" top: "wide"
+  inner_product_param { num_output: 100 weight_filler { type: "xavier" } } }
 """
 FIXED_BATCH = """
 layer { name: "x" type: "Input" top: "x" input_param { shape { dim: 2 dim: 6 } } }
@@ -133,10 +138,11 @@ def test_a_net_of_inputs_alone_is_nothing_to_convert(tmp_path: Path) -> None:
 
 
 def test_weights_outside_the_file(tmp_path: Path) -> None:
-    model = nets.model(nets.CLASSIC)
+    """Shapes as constants stay inside, where shape inference finds them."""
+    model = nets.model(nets.RESIDUAL + WIDE)
     report = converters.write(model, tmp_path / "x.onnx", external_data=True)
     assert [Path(f).name for f in report.files] == ["x.onnx", "x.onnx.data"]
-    assert (tmp_path / "x.onnx").stat().st_size < (tmp_path / "x.onnx.data").stat().st_size
+    assert (tmp_path / "x.onnx.data").stat().st_size > 100 * 7 * 4
     inside = onnx.load(str(tmp_path / "x.onnx"))
     for initializer in inside.graph.initializer:
         array = onnx.numpy_helper.to_array(initializer)
@@ -152,11 +158,21 @@ def test_what_is_too_big_for_one_message_goes_outside(tmp_path: Path, monkeypatc
 
 def test_large_weights_are_proven_where_they_lie(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("converters.onnx_model.LARGE", 0)
-    report = converters.write(nets.model(nets.CLASSIC), tmp_path / "x.onnx")
+    report = converters.write(nets.model(nets.RESIDUAL + WIDE), tmp_path / "x.onnx")
     assert "agrees" in report.check and [f.name for f in tmp_path.iterdir()] == ["x.onnx"]
     monkeypatch.setattr(onnx_file, "_bytes", lambda array: bytes(array.nbytes))
-    with pytest.raises(ConvertError, match="layer 'conv1'"):
-        converters.write(nets.model(nets.CLASSIC), tmp_path / "y.onnx")
+    with pytest.raises(ConvertError, match="layer 'wide'"):
+        converters.write(nets.model(nets.RESIDUAL + WIDE), tmp_path / "y.onnx", dynamic_batch=False)
+
+
+def test_without_onnxruntime_nothing_is_called_proven(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "onnxruntime", None)
+    monkeypatch.setattr("converters.onnx_model.has", lambda module: False)
+    with pytest.raises(ConvertError, match=r"package 'onnxruntime'.*pip install caffe-port\[onnxruntime\]"):
+        converters.write(nets.model(nets.CLASSIC), tmp_path / "x.onnx")
+    assert list(tmp_path.iterdir()) == []
+    report = converters.write(nets.model(nets.CLASSIC), tmp_path / "x.onnx", check=False)
+    assert "not checked" in report.check and "batch size is fixed" in report.notes[0]
 
 
 def test_streamed_files_are_what_protobuf_writes() -> None:
