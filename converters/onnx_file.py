@@ -20,7 +20,7 @@ INLINE_LIMIT = 2**31 - 2**24
 """Most bytes of weights that stay inside the file: 2 GiB less 16 MiB for everything else."""
 _MODEL_GRAPH, _GRAPH_INITIALIZER, _TENSOR_RAW_DATA = 7, 5, 9  # field numbers in onnx.proto
 SMALL = 1024
-"""Bytes below which a tensor stays inside whatever is external: shape inference reads constants of shapes there only."""
+"""Bytes below which a tensor always stays inside: shape inference reads constants of shapes there only."""
 _ALIGNMENT = 4096  # onnxruntime maps external data by the page
 
 
@@ -52,7 +52,7 @@ def save(model: Any, initializers: Initializers, path: Path, external: bool | No
 
 
 def save_probe(model: Any, initializers: Initializers, places: Mapping[str, Place], path: Path) -> None:
-    """Write `model` with its small initializers, and others that are `places` of files in the folder (external data)."""
+    """Write `model` with small initializers inside; the others are `places` of files in the folder (external data)."""
     heads = []
     for name, array in initializers.items():
         tensor, place = _tensor(name, array), places[name]

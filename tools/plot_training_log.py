@@ -38,14 +38,14 @@ def belongs(said: Said, field: str) -> bool:
     return said.what == ("loss" if field == "Train loss" else "rate")
 
 
-def series_of(path: str, y: str, x: str) -> list[Series]:
+def series_of(path: str, name: str, y: str, x: str) -> list[Series]:
     """A series for each output that belongs to the chart. DataError when there is none."""
     found: dict[tuple[int, str], Series] = {}
     outputs = set()
     for said in read(path):
         outputs.add(f"{said.what} {said.name}")
         if belongs(said, y):
-            label = Path(path).stem + (f": {said.name}" if y.startswith("Test") else "")
+            label = name + (f": {said.name}" if y.startswith("Test") else "")
             one = found.setdefault((said.number, said.name), Series(label, []))
             one.points.append((float(said.iteration) if x == "Iters" else said.seconds, said.value))
     if not found:
@@ -58,7 +58,10 @@ def main(args: argparse.Namespace) -> None:
     if kind not in (".png", ".svg"):
         raise DataError(f"{args.picture}: the picture's name must end in .png or .svg")
     y, x = CHARTS[args.chart]
-    series = [one for path in args.logs for one in series_of(path, y, x)]
+    names = [Path(path).stem for path in args.logs]
+    if len(set(names)) < len(names):
+        names = [path.removesuffix(".log") for path in args.logs]
+    series = [one for path, name in zip(args.logs, names, strict=True) for one in series_of(path, name, y, x)]
     corner = "lower right" if y == "Test accuracy" else "upper right"
     picture = chart(f"{y} vs. {x}", x, y, series, corner)
     with atomic_write(args.picture) as file:

@@ -103,6 +103,8 @@ def run_report(args: argparse.Namespace) -> int:
 
 
 def _device(flag: str | None) -> str:
+    """As asked for; without a word the GPU where there is one."""
     from caffe_port.cli.device import first_of, gpu_ids
+    from caffe_port.par.run import pick_device
 
-    return str(first_of(gpu_ids(flag), flag))
+    return pick_device(None if flag is None else str(first_of(gpu_ids(flag), flag)))

@@ -68,6 +68,8 @@ class Layer(nn.Module):
     """Whether Caffe makes up the top that the definition leaves out (loss layers)."""
     frozen_blobs: ClassVar[bool] = False
     """Whether the blobs are statistics that no solver may move (BatchNorm)."""
+    verbose: bool = False
+    """Whether a data layer logs each new start of its source, as Caffe's do."""
     fork_fields: ClassVar[tuple[str, ...]] = ()
     """Options of forks in Caffe's own messages that the layer knows ("pooling_param.ceil_mode"); others are refused."""
     top_is_free: bool = False

@@ -44,7 +44,7 @@ def attention(net: NetBuilder, x1: str, x2: str, attributes: int) -> str:
 
 
 def feature_size(pixels: int, stride: int) -> int:
-    """Steps of block 3d's (stride 8) or 4f's (16) maps: conv1 rounds up, the pooling down, the rest up.
+    """Steps of maps of stride 8 (block 3d), 16 (4f) or 32: conv1 rounds up, the pooling down, the rest up.
 
     >>> feature_size(256, 8), feature_size(250, 8), feature_size(250, 16)
     (32, 31, 16)
@@ -54,24 +54,28 @@ def feature_size(pixels: int, stride: int) -> int:
 
 
 def segmentation_scores(net: NetBuilder, number: int, bottom: str, settings: Settings) -> str:
-    """Class scores at the input's size: a 1x1 convolution and a fixed bilinear deconvolution, cropped where needed.
+    """Class scores at the input's size: a 1x1 convolution, upsampled."""
+    score = net.conv(f"seg{number}_score", bottom, settings.classes, 1, weight_filler=XAVIER)
+    return upsampled(net, f"seg{number}", score, settings.classes, STRIDE[number], settings.size)
+
+
+def upsampled(net: NetBuilder, name: str, score: str, classes: int, stride: int, size: tuple[int, int]) -> str:
+    """Scores of stride `stride` at the input's size: a fixed bilinear deconvolution, cropped where needed.
 
     A deconvolution of kernel 2s, stride s, pad s/2 gives s times the map. Where s does not divide the input that is
     larger than the input, or up to 2 pixels smaller, because the pooling rounds down; the pad is then 2 less all around
     and the crop starts at 2, which leaves every pixel in its place.
     """
-    stride, classes = STRIDE[number], settings.classes
-    score = net.conv(f"seg{number}_score", bottom, classes, 1, weight_filler=XAVIER)
-    made = [stride * feature_size(pixels, stride) for pixels in settings.size]
-    short = any(m < pixels for m, pixels in zip(made, settings.size, strict=True))
+    made = [stride * feature_size(pixels, stride) for pixels in size]
+    short = any(m < pixels for m, pixels in zip(made, size, strict=True))
     margin = 2 if short else 0
     up = net.conv(
-        f"seg{number}_up", score, classes, 2 * stride, type="Deconvolution", stride=stride, pad=stride // 2 - margin,
+        f"{name}_up", score, classes, 2 * stride, type="Deconvolution", stride=stride, pad=stride // 2 - margin,
         group=classes, bias_term=False, weight_filler={"type": "bilinear"}, param=[{"lr_mult": 0, "decay_mult": 0}],
     )  # fmt: skip
-    if made == list(settings.size):
+    if made == list(size):
         return up
-    return net.add("Crop", f"seg{number}_crop", [up, "data"], crop_param={"axis": 2, "offset": [margin, margin]})
+    return net.add("Crop", f"{name}_crop", [up, "data"], crop_param={"axis": 2, "offset": [margin, margin]})
 
 
 def loss(net: NetBuilder, settings: Settings, task: str, number: int, blob: str) -> None:

@@ -252,14 +252,14 @@ def _blobs(rows: Sequence[Mapping[str, Any]]) -> str:
     for value, found in by_value.items():
         cells = [text(value), text(found["type"])]
         for name in names:
-            r = found.get(name)
-            if r is None:
+            one = found.get(name)
+            if one is None:
                 cells.append("")
                 continue
-            error, absolute = r["difference"]["relative"], r["difference"]["absolute"]
+            error, absolute = one["difference"]["relative"], one["difference"]["absolute"]
             shown = _error(error)
-            title = text(r.get("note") or f"largest absolute error {absolute}, cosine {r['difference']['cosine']}")
-            cells.append(f'<span class="{text(r["verdict"])}" title="{title}">{shown}</span>')
+            title = text(one.get("note") or f"largest absolute error {absolute}, cosine {one['difference']['cosine']}")
+            cells.append(f'<span class="{text(one["verdict"])}" title="{title}">{shown}</span>')
         body.append(("", cells))
     head = [("blob", ""), ("made by", "wide"), *((n, "n") for n in names)]
     return f"<details><summary>All {len(body)} blobs, in the net's order</summary>{table(head, body)}</details>"

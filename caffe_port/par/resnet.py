@@ -50,18 +50,24 @@ def stem(net: NetBuilder, bottom: str, outputs: int, how: Norm) -> str:
     return net.pool("pool1", "conv1", pool="MAX", kernel_size=3, stride=2)
 
 
-def block(net: NetBuilder, which: str, branch: str, bottom: str, width: int, how: Norm) -> str:
-    """One bottleneck block, e.g. which "3a" in branch "par"; `width` is the network's (64 in ResNet-50)."""
+def block(
+    net: NetBuilder, which: str, branch: str, bottom: str, width: int, how: Norm, stride: int | None = None,
+    dilation: int = 1,
+) -> str:  # fmt: skip
+    """One bottleneck block, e.g. which "3a" in branch "par"; `width` is the network's (64 in ResNet-50). `stride` None:
+    ResNet's, 2 where a stage begins but the first; a `dilation` spreads the 3x3 convolution instead."""
     name = f"res{which}_{branch}" if branch else f"res{which}"
     stage, first = int(which[0]), which[1] == "a"
     inner = width * 2 ** (stage - 2)
-    stride = 2 if first and stage > 2 else 1
+    if stride is None:
+        stride = 2 if first and stage > 2 else 1
+    spread = {"dilation": dilation} if dilation > 1 else {}
     shortcut = bottom
     if first:
         shortcut = conv_norm(net, f"{name}_branch1", bottom, 4 * inner, 1, stride, 0, how)
     top = conv_norm(net, f"{name}_branch2a", bottom, inner, 1, stride, 0, how)
     net.relu(top)
-    top = conv_norm(net, f"{name}_branch2b", top, inner, 3, 1, 1, how)
+    top = conv_norm(net, f"{name}_branch2b", top, inner, 3, 1, dilation, how, **spread)
     net.relu(top)
     top = conv_norm(net, f"{name}_branch2c", top, 4 * inner, 1, 1, 0, how)
     net.add("Eltwise", name, [shortcut, top])

@@ -10,6 +10,7 @@ from typing import Any
 from caffe_port.atomic import atomic_write
 from caffe_port.par import classic
 from caffe_port.par.network import generate
+from caffe_port.par.parsing import network as parser
 from caffe_port.par.settings import LOSSES, VARIANTS
 
 DATASETS: dict[str, dict[str, Any]] = {
@@ -31,6 +32,7 @@ def tree() -> Iterator[tuple[str, str]]:
                 if loss == "weighted":
                     files |= generate(dataset, variant=variant, loss=loss, python_loss=True, **settings)
                 yield from ((f"{folder}/{name}", text) for name, text in files.items())
+    yield from ((f"parsing/resnet101/{name}", text) for name, text in parser.generate().items())
     yield from ((f"classic/{name}", text) for name, text in classic.files().items())
 
 

@@ -44,6 +44,11 @@ def grid_priors(h, w, size=0.3, variance=(0.1, 0.1, 0.2, 0.2)):
     return np.stack([np.ravel(boxes), np.tile(variance, h * w)])[None]
 
 
+def ordered(rows):
+    """The rows by their first columns (image, class, score)."""
+    return rows[np.lexsort(rows[:, 2::-1].T)]
+
+
 def run_free(cases: Sequence[Case]) -> Callable[..., None]:
     """Like runner.run, for layers whose number of rows depends on the values, so that the shape rule cannot know it."""
 
@@ -63,7 +68,23 @@ def run_free(cases: Sequence[Case]) -> Callable[..., None]:
         for i, top in enumerate(runner.outputs(runner.make(case), runner.feed(case, torch.float32))):
             runner.close(net.blobs[f"t{i}"].data.numpy(), top.numpy(), 0, f"island top {i}", case)
 
-    checks = {**runner.CHECKS, "forward": forward, "islands": islands}
+    def opencv(case: Case) -> None:
+        """OpenCV's top has room for all rows that there could be; what it does not fill is 0. Its order is another."""
+        cv2 = pytest.importorskip("cv2", reason="OpenCV is an optional second opinion")
+        if not hasattr(cv2.dnn, "readNetFromCaffe"):
+            pytest.skip("OpenCV 5 has no Caffe reader")
+        text = runner.definition(case).encode()
+        theirs = cv2.dnn.readNetFromCaffe(np.frombuffer(text, np.uint8))
+        for name, value in runner.feed(case, torch.float32).items():
+            theirs.setInput(value.numpy(), name)
+        top = runner.outputs(runner.make(case), runner.feed(case, torch.float32))[0].numpy()
+        got = np.asarray(theirs.forward()).reshape(-1, top.shape[-1])
+        count = top.size // top.shape[-1]
+        assert not got[count:].any(), f"{case.name}: OpenCV has more than our {count} rows"
+        rows = top.reshape(count, -1)
+        runner.close(ordered(got[:count]), ordered(rows), case.opencv_tolerance, "OpenCV's rows, in order", case)
+
+    checks = {**runner.CHECKS, "forward": forward, "islands": islands, "opencv": opencv}
     table = [
         pytest.param(check, case, id=f"{case.name}-{check}")
         for case in cases for check in ("forward", "islands", "onnx", "opencv") if runner.applies(check, case)

@@ -57,21 +57,22 @@ def reference(code="CORNER", share=True, in_target=False, threshold=LEAST, nms=0
 
 
 def case(name, options, found, bottoms=None, **more):
-    for needed_by_opencv in ("share_location: true", "background_label_id: 0", "keep_top_k: -1", "code_type: CORNER"):
-        if needed_by_opencv.split(":")[0] not in options:
+    for needed_by_opencv in ("share_location: true", "background_label_id: 0", "keep_top_k: 100", "code_type: CORNER",
+                             "nms_param { nms_threshold: 0.3 }"):
+        if needed_by_opencv.split(":")[0].split(" ")[0] not in options:
             options += f" {needed_by_opencv}"
     return Case(name, f'type: "DetectionOutput" detection_output_param {{ num_classes: 3 {options} }}',
                 bottoms or predictions(), found, **more)
 
 
-NEEDS = "nms_param { nms_threshold: 0.3 } keep_top_k: 100 confidence_threshold: 0.0"
-NO_LIMIT = "without confidence_threshold it starts at 0"
+NEEDS = "confidence_threshold: 0.0"
+NO_LIMIT = "it wants keep_top_k and starts at a confidence of 0"
 FREE = [
-    case("corners", "nms_param { nms_threshold: 0.3 }", reference(), opencv=NO_LIMIT),
+    case("corners", "keep_top_k: -1", reference(), opencv=NO_LIMIT),
     *(case(f"{code}{', variance in target' if inside else ''}",
            f"code_type: {code} {NEEDS} variance_encoded_in_target: {str(inside).lower()}",
            reference(code, in_target=inside, threshold=0), predictions(spread=0.15 if inside else 0.8),
-           opencv=True if code != "CORNER_SIZE" else "it has no CORNER_SIZE")
+           opencv="it has no CORNER_SIZE" if code == "CORNER_SIZE" else not inside or "it then wants no variances")
       for code in ("CORNER", "CENTER_SIZE", "CORNER_SIZE") for inside in (False, True)),
     case("inverted boxes", NEEDS, reference(threshold=0), predictions(spread=3.0),
          opencv="it takes inverted boxes for boxes"),
@@ -81,7 +82,7 @@ FREE = [
     case("top_k", "confidence_threshold: 0.1 nms_param { nms_threshold: 0.4 top_k: 5 }",
          reference(threshold=0.1, nms=0.4, top_k=5)),
     case("keep_top_k", "confidence_threshold: 0.1 keep_top_k: 4", reference(threshold=0.1, keep=4)),
-    case("both, a box for each class", "share_location: false confidence_threshold: 0.1 nms_param { top_k: 6 } keep_top_k: 5",
+    case("both, a box for each class", "share_location: false confidence_threshold: 0.1 nms_param { nms_threshold: 0.3 top_k: 6 } keep_top_k: 5",
          reference(share=False, threshold=0.1, top_k=6, keep=5), predictions(share=False)),
     case("the threshold shrinks", "confidence_threshold: 0.1 nms_param { nms_threshold: 0.95 eta: 0.7 }",
          reference(threshold=0.1, nms=0.95, eta=0.7), onnx="a threshold that shrinks has no ONNX form"),
@@ -89,7 +90,8 @@ FREE = [
          reference(threshold=0.1, nms=0.4, eta=0.7)),
     case("no suppression", "confidence_threshold: 0.1 nms_param { nms_threshold: 1.5 }", reference(threshold=0.1, nms=1.5)),
     case("another background", "background_label_id: 1 confidence_threshold: 0.1", reference(threshold=0.1, background=1)),
-    case("no background", "background_label_id: -1 confidence_threshold: 0.1", reference(threshold=0.1, background=-1)),
+    case("no background", "background_label_id: -1 confidence_threshold: 0.1", reference(threshold=0.1, background=-1),
+         opencv="it refuses it"),
     case("nothing found", "confidence_threshold: 2", reference(threshold=2), opencv="it then answers with no row"),
     case("nothing kept", "keep_top_k: 0", reference(keep=0), opencv="it then answers with no row"),
     case("an image too", "confidence_threshold: 0.1", reference(threshold=0.1), [*predictions(), (N, 3, 5, 7)]),

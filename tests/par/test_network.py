@@ -227,7 +227,7 @@ def test_shipped_files_are_what_the_generator_writes() -> None:
     wrong = [n for n, made in tree.tree() if (ROOT / "prototxt" / n).read_text(encoding="utf-8") != made]
     assert not wrong, f"run `python -m caffe_port.par.tree`: {wrong}"
     names = {n for n, _ in tree.tree()}
-    there = [p for folder in ("hmt", "classic") for p in (ROOT / "prototxt" / folder).rglob("*.prototxt")]
+    there = [p for folder in ("hmt", "parsing", "classic") for p in (ROOT / "prototxt" / folder).rglob("*.prototxt")]
     assert {str(p.relative_to(ROOT / "prototxt")) for p in there} == names
 
 

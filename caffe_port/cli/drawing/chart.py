@@ -6,6 +6,7 @@ import math
 from dataclasses import dataclass
 
 from caffe_port.cli.drawing.picture import INK, QUIET, Line, Picture, Point, Polygon, Text, text_width
+from caffe_port.errors import DataError
 
 COLORS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#7a4fbf", "#8c6d31")  # told apart by all
 GRID = "#e5e7eb"
@@ -22,8 +23,10 @@ class Series:
 
 def chart(title: str, x_label: str, y_label: str, series: list[Series], legend: str = "upper right") -> Picture:
     """A picture of the series. Points that are no finite numbers interrupt their line. `legend`: "upper right" or
-    "lower right"; it moves to the other corner of the same side if more points lie behind it there."""
+    "lower right"; it moves to the other of these corners where fewer points lie behind it. DataError: nothing to draw."""
     finite = [p for s in series for p in s.points if math.isfinite(p[0]) and math.isfinite(p[1])]
+    if not finite:
+        raise DataError(f"{title}: not one of the values is a finite number")
     x_ticks = ticks(min(x for x, _ in finite), max(x for x, _ in finite))
     y_ticks = ticks(min(y for _, y in finite), max(y for _, y in finite), 7, widen=True)
     left = 46 + max(text_width(_number(t, y_ticks), 13) for t in y_ticks)
@@ -65,7 +68,7 @@ def ticks(low: float, high: float, wanted: int = 9, widen: bool = False) -> list
         low, high, widen = low - spread, high + spread, True
     rough = (high - low) / max(wanted - 1, 1)
     power = 10.0 ** math.floor(math.log10(rough))
-    step = next(f * power for f in (1, 2, 2.5, 5, 10) if f * power >= rough * 0.999)
+    step = next(f * power for f in (1, 2, 5, 10) if f * power >= rough * 0.999)
     first = math.floor(low / step + 1e-9) if widen else math.ceil(low / step - 1e-9)
     last = math.ceil(high / step - 1e-9) if widen else math.floor(high / step + 1e-9)
     return [i * step for i in range(first, last + 1)]
@@ -117,7 +120,7 @@ def _marker(point: Point, color: str, number: int) -> Polygon:
 def _legend(
     picture: Picture, frame: tuple[float, float, float, float], series: list[Series], corner: str, points: list[Point]
 ) -> None:
-    width = 48 + max(text_width(s.label, 13) for s in series)
+    width = 54 + max(text_width(s.label, 13) for s in series)
     height = 12 + 20 * len(series)
     tops = {"upper right": frame[1] + 10, "lower right": frame[3] - 10 - height}
     x = frame[2] - 10 - width
