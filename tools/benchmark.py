@@ -206,7 +206,7 @@ def training_case(batch: int, a: argparse.Namespace) -> dict[str, object]:
     )
     solver_param.net_param.CopyFrom(text.parse(ours("train_val", a, batch), caffe_pb2.NetParameter).message)
     solver_param.train_state.stage.append("joint")
-    solver = Solver(solver_param, device=a.device)
+    solver = Solver(solver_param, device=a.device, log_nets=False)
     x = torch.randn(batch, 3, a.height, a.image_width, device=a.device)
     attributes = (torch.rand(batch, a.attributes, device=a.device) < 0.3).float()
     segmentation = torch.randint(0, a.classes, (batch, a.height, a.image_width), device=a.device)

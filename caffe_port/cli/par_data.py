@@ -12,7 +12,7 @@ from typing import Any
 
 
 def prepare_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("dataset", choices=("drawn", "ccp", "peta", "rap"), help="the data set")
+    parser.add_argument("dataset", choices=("drawn", "ccp", "peta", "rap", "lip"), help="the data set")
     parser.add_argument("root", nargs="?", metavar="FOLDER", help="its unpacked folder; 'drawn' needs none")
     parser.add_argument("--out", required=True, metavar="FOLDER", help="where the databases and lists go")
     parser.add_argument(

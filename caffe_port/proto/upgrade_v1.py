@@ -22,7 +22,7 @@ TYPES = {
     "SIGMOID_CROSS_ENTROPY_LOSS": "SigmoidCrossEntropyLoss", "SILENCE": "Silence", "SOFTMAX": "Softmax",
     "SOFTMAX_LOSS": "SoftmaxWithLoss", "SPLIT": "Split", "SLICE": "Slice", "TANH": "TanH",
     "WINDOW_DATA": "WindowData", "THRESHOLD": "Threshold",
-    "UPSAMPLE": "Upsample", "RELU6": "ReLU6",  # forks
+    "UPSAMPLE": "Upsample", "RELU6": "ReLU6", "BN": "BN", "UNPOOLING": "Unpooling",  # forks
 }  # fmt: skip
 SPECS = {"param": "name", "blob_share_mode": "share_mode", "blobs_lr": "lr_mult", "weight_decay": "decay_mult"}
 COPIED = ("bottom", "top", "include", "exclude", "blobs", "loss_weight")

@@ -18,7 +18,7 @@ RANKDIRS = ("TB", "BT", "LR", "RL")
 IN_PLACE, BLOB, LAYER = "#90EE90", "#E0E0E0", "#6495ED"
 COLORS = {"Convolution": "#FF5050", "Deconvolution": "#FF5050", "Pooling": "#FF9900", "InnerProduct": "#CC33FF"}
 LEARNING = ("Convolution", "Deconvolution", "InnerProduct")
-SIZE, LEADING = 12.0, 15.0  # of the text
+SIZE, LEADING, LABEL = 12.0, 15.0, 10.5  # of the text, and of the labels of arrows
 PAD_X, PAD_Y = 10.0, 6.0  # around it
 MARGIN, HEAD = 24.0, 44.0
 
@@ -157,7 +157,8 @@ def draw(net: Any, rankdir: str = "LR", phase: int | None = None, display_lrm: b
     graph = graph_of(net, rankdir, phase, display_lrm)
     across = rankdir in ("LR", "RL")
     sizes = [(n.height, n.width) if across else (n.width, n.height) for n in graph.nodes]
-    layout = lay_out(sizes, [(a, b) for a, b, _ in graph.edges], gap=30 if across else 26)
+    rooms = [text_width(text, LABEL) + 22 if across and text else 0.0 for _, _, text in graph.edges]
+    layout = lay_out(sizes, [(a, b) for a, b, _ in graph.edges], rooms)
     width, height = (layout.depth, layout.width) if across else (layout.width, layout.depth)
     title = net.name or "Net"
     width = max(width, text_width(title, 18))
@@ -190,18 +191,17 @@ def _node(picture: Picture, node: Node, center: Point) -> None:
 
 
 def _edge_labels(picture: Picture, graph: Graph, layout: Layout, place: Any, across: bool) -> None:
-    """Beside the arrow, near where it leaves the layer."""
+    """Once a layer, beside the arrow near where it leaves."""
+    told = set()
     for (start, _, text), path in zip(graph.edges, layout.paths, strict=True):
-        if text:
-            x, y = place(path[0])
-            following = place(path[-1]) if len(path) <= 4 else place(path[3])
+        if text and start not in told:
+            told.add(start)
+            (x, y), (next_x, next_y) = place(path[0]), place(path[3])
             if across:
-                side = 1 if following[0] > x else -1
-                picture.add(Text(x + side * 4, y - 8, text, 10.5, QUIET, "start" if side > 0 else "end"))
+                side = 1 if next_x > x else -1
+                picture.add(Text(x + side * 4, y - 8, text, LABEL, QUIET, "start" if side > 0 else "end"))
             else:
-                lean = min(max((following[0] - x) * 0.3, -12), 12)
-                down = 1 if following[1] > y else -1
-                picture.add(Text(x + lean + 6, y + down * 9, text, 10.5, QUIET, "start"))
+                picture.add(Text(x + 6, y + (9 if next_y > y else -9), text, LABEL, QUIET, "start"))
 
 
 def _box(x0: float, y0: float, x1: float, y1: float) -> list[Point]:

@@ -10,7 +10,7 @@ from caffe_port.par.datasets.base import IGNORE, LIP_CLASSES, Dataset, Sample
 
 __all__ = ["IGNORE", "LIP_CLASSES", "NAMES", "Dataset", "Sample", "open_dataset"]
 
-NAMES = ("drawn", "ccp", "peta", "rap")
+NAMES = ("drawn", "ccp", "peta", "rap", "lip")
 
 
 def open_dataset(name: str, root: str | os.PathLike[str] | None = None, **options: Any) -> Dataset:
@@ -31,6 +31,10 @@ def open_dataset(name: str, root: str | os.PathLike[str] | None = None, **option
         from caffe_port.par.datasets.peta import Peta
 
         return Peta(root, **options)
+    if name == "lip":
+        from caffe_port.par.datasets.lip import Lip
+
+        return Lip(root, **options)
     from caffe_port.par.datasets.rap import Rap
 
     return Rap(root, **options)

@@ -1,0 +1,146 @@
+"""Attributes and parts of pictures and videos to files: predictions.json, predictions.csv, and pictures to look at."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import os
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image, ImageDraw, ImageFont
+
+from caffe_port.atomic import atomic_write
+from caffe_port.par.datasets.base import LIP_CLASSES
+from caffe_port.par.pictures import colour_labels, overlay, save_png
+from caffe_port.par.use.model import Model, Prediction
+from caffe_port.par.use.sources import VIDEOS, Picture, files, opencv, pictures
+
+HIGH, WORDS = 384, 240
+"""Height of the drawn pictures, and width of the column with the attributes' names, in pixels."""
+
+
+def predict(
+    paths: Sequence[str | Path], model: Model, out: str | os.PathLike[str] | None = None, batch: int = 16,
+    threshold: float = 0.5, draw: bool = True, every: int = 1, progress: Callable[[int], None] | None = None,
+) -> list[dict[str, Any]]:  # fmt: skip
+    """Everything about every picture, as predictions.json lists it: key, path, (time,) attributes, positives, parts.
+
+    With `out`: predictions.json and .csv; with `draw` also `<key>.png` (the picture, its parts over it, the attributes) for
+    pictures and `<key>.mp4` for videos, of which every `every`-th frame is looked at.
+    """
+    folder = Path(out) if out is not None else None
+    if folder is not None:
+        folder.mkdir(parents=True, exist_ok=True)
+    rows: list[dict[str, Any]] = []
+    films: dict[Path, Film] = {}
+    try:
+        for group in _groups(pictures(files(paths), every), batch):
+            for picture, found in zip(group, model.predict([p.image for p in group]), strict=True):
+                rows.append(record(picture, found, model.classes, threshold))
+                if folder is not None and draw:
+                    shown = drawn(picture.image, found, threshold)
+                    if picture.path.suffix.lower() in VIDEOS:
+                        if picture.path not in films:
+                            films[picture.path] = Film(folder / f"{picture.path.stem}.mp4", shown.shape[:2])
+                        films[picture.path].add(shown)
+                    else:
+                        save_png(folder / f"{picture.key}.png", shown)
+            if progress:
+                progress(len(rows))
+    finally:
+        for film in films.values():
+            film.close()
+    if folder is not None:
+        with atomic_write(folder / "predictions.json") as f:
+            f.write((json.dumps(rows, indent=1) + "\n").encode())
+        with atomic_write(folder / "predictions.csv") as f:
+            f.write(table(rows).encode())
+    return rows
+
+
+def record(picture: Picture, found: Prediction, classes: Sequence[str], threshold: float) -> dict[str, Any]:
+    """One picture's line: probabilities by name, the names above the threshold, the share of the picture of each part."""
+    row: dict[str, Any] = {"key": picture.key, "path": str(picture.path)}
+    if picture.time is not None:
+        row["time"] = round(picture.time, 3)
+    if found.probability:
+        row["positives"] = found.positives(threshold)
+        row["attributes"] = {name: round(p, 4) for name, p in found.attributes.items()}
+    if found.labels is not None:
+        count = next(iter(found.scores.values())).shape[0]
+        fallback = list(LIP_CLASSES) if count == len(LIP_CLASSES) else [f"class {i}" for i in range(count)]
+        names = classes if len(classes) == count else fallback
+        shares = np.bincount(found.labels.ravel(), minlength=count) / found.labels.size
+        row["parts"] = {names[i]: round(float(s), 4) for i, s in enumerate(shares) if s > 0}
+    return row
+
+
+def table(rows: Sequence[dict[str, Any]]) -> str:
+    """CSV: key, path, time where there is one, and a column an attribute."""
+    names = list(rows[0].get("attributes", {})) if rows else []
+    head = ["key", "path", *(["time"] if any("time" in r for r in rows) else []), *names]
+    out = io.StringIO()
+    writer = csv.writer(out, lineterminator="\n")
+    writer.writerow(head)
+    for row in rows:
+        writer.writerow([row.get("attributes", {}).get(h, row.get(h, "")) for h in head])
+    return out.getvalue()
+
+
+def drawn(image: np.ndarray, found: Prediction, threshold: float = 0.5) -> np.ndarray:
+    """The picture, its parts over it (where there are any), and the attributes above the threshold, surest first."""
+    wide = max(1, round(image.shape[1] * HIGH / image.shape[0]))
+    tiles = [np.asarray(Image.fromarray(image).resize((wide, HIGH), Image.Resampling.BICUBIC))]
+    if found.labels is not None:
+        labels = found.labels_at((HIGH, wide))
+        tiles += [overlay(tiles[0], labels), colour_labels(labels)]
+    if found.probability:
+        tiles.append(_words(found, threshold))
+    return np.hstack(tiles)
+
+
+def _words(found: Prediction, threshold: float) -> np.ndarray:
+    """The attributes above the threshold with a bar of their probability; without any, the likeliest, in grey."""
+    page = Image.new("RGB", (WORDS, HIGH), (251, 250, 247))
+    pen, font = ImageDraw.Draw(page), ImageFont.load_default(15)
+    shown = [(n, p) for n, p in sorted(found.attributes.items(), key=lambda i: -i[1])][: (HIGH - 16) // 26]
+    above = [(n, p) for n, p in shown if p > threshold]
+    for i, (name, p) in enumerate(above or shown[:1]):
+        y, ink = 10 + 26 * i, (34, 33, 30) if above else (160, 156, 145)
+        pen.text((10, y), name[:24], fill=ink, font=font)
+        pen.text((WORDS - 10, y), f"{100 * p:.0f}", fill=ink, font=font, anchor="ra")
+        pen.line([(10, y + 20), (10 + (WORDS - 20) * p, y + 20)], fill=(31, 111, 139), width=3)
+    return np.asarray(page)
+
+
+class Film:
+    """An mp4 written frame by frame; it appears under its name when closed."""
+
+    def __init__(self, path: Path, size: tuple[int, int], rate: float = 25.0) -> None:
+        cv2 = opencv()
+        self.path, self.part = path, path.with_name(f".{path.stem}.part.mp4")
+        self.size = size[0] // 2 * 2, size[1] // 2 * 2
+        self.writer = cv2.VideoWriter(str(self.part), cv2.VideoWriter_fourcc(*"mp4v"), rate, self.size[::-1])
+
+    def add(self, image: np.ndarray) -> None:
+        self.writer.write(np.ascontiguousarray(image[: self.size[0], : self.size[1], ::-1]))
+
+    def close(self) -> None:
+        self.writer.release()
+        if self.part.exists():
+            os.replace(self.part, self.path)
+
+
+def _groups(found: Iterable[Picture], batch: int) -> Iterable[list[Picture]]:
+    group: list[Picture] = []
+    for picture in found:
+        group.append(picture)
+        if len(group) == batch:
+            yield group
+            group = []
+    if group:
+        yield group
