@@ -2,6 +2,7 @@
 rounding.
 
     BatchNorm then Scale            one normalisation with slope and bias: one pass over the data instead of three
+    a sum of two blobs              is added into one of them, where nothing needs that one's value any more
     an in-place ReLU                overwrites its bottom, where nothing needs that bottom's value any more
 
 A joined value has no tensor of its own; asked to keep values, the driver runs the nodes one by one.
@@ -18,6 +19,7 @@ from torch import Tensor
 
 from caffe_port.graph import Node
 from caffe_port.layers.batch_norm import BatchNorm
+from caffe_port.layers.eltwise import Eltwise
 from caffe_port.layers.relu import ReLU
 from caffe_port.layers.scale import Scale
 
@@ -47,8 +49,21 @@ def fused_steps(nodes: Sequence[Node]) -> list[Step]:
             if is_free_relu(before.last, node):
                 steps[-1] = Step(before.first, node, _then_relu(before.run))
                 continue
-        steps.append(Step(node, node, node.layer))
+        free = free_summand(node, steps)
+        steps.append(Step(node, node, node.layer if free is None else _sum_into(free)))
     return steps
+
+
+def free_summand(node: Node, steps: Sequence[Step]) -> int | None:
+    """Which of the two bottoms of a plain sum may be overwritten by it; None for neither, or for another layer."""
+    layer = node.layer
+    if not isinstance(layer, Eltwise) or not layer.top_is_free or layer.coeff != [1.0, 1.0]:
+        return None
+    for i, bottom in enumerate(node.bottoms):
+        maker = next((step.last for step in reversed(steps) if step.last.tops == [bottom]), None)
+        if maker is not None and maker.layer.top_is_free and not any(maker.loss_weights):
+            return i
+    return None
 
 
 def feeds(before: Node, node: Node) -> bool:
@@ -85,6 +100,13 @@ def _normalise_and_scale(norm: Any, scale: Any) -> Callable[[Tensor], Tensor]:
         return norm.normalise(bottom, scale.scale, scale.bias if bias else None)
 
     return normalise_and_scale
+
+
+def _sum_into(i: int) -> Callable[[Tensor, Tensor], Tensor]:
+    def sum_into(*bottoms: Tensor) -> Tensor:
+        return bottoms[i].add_(bottoms[1 - i])
+
+    return sum_into
 
 
 def _then_relu(run: Callable[..., Tensor]) -> Callable[..., Tensor]:

@@ -196,14 +196,14 @@ class Net(nn.Module):
                 tops: Any = tuple(self._input(t, inputs, device) for t in node.tops)
             else:
                 bottoms = [env.pop(b.name) for b in node.bottoms]
-                if prune:
-                    bottoms = [
-                        b.detach() if b.requires_grad and not wanted else b
-                        for b, wanted in zip(bottoms, node.propagate_down, strict=True)
-                    ]
-                    with torch.set_grad_enabled(node.needs_backward):
+                if prune and not node.needs_backward:
+                    with torch.no_grad():
                         tops = step.run(*bottoms)
                 else:
+                    if prune and not all(node.propagate_down):
+                        bottoms = [
+                            b if wanted else b.detach() for b, wanted in zip(bottoms, node.propagate_down, strict=True)
+                        ]
                     tops = step.run(*bottoms)
                 if isinstance(tops, Tensor):
                     tops = (tops,)

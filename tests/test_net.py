@@ -25,7 +25,7 @@ layer { name: "scale" type: "Scale" bottom: "conv" top: "conv" scale_param { bia
 layer { name: "relu" type: "ReLU" bottom: "conv" top: "conv" }
 layer { name: "branch" type: "Convolution" bottom: "conv" top: "branch" convolution_param { num_output: 4 kernel_size: 1
   weight_filler { type: "xavier" } } }
-layer { name: "sum" type: "Eltwise" bottom: "conv" bottom: "branch" top: "sum" eltwise_param { coeff: 1 coeff: 0.5 } }
+layer { name: "sum" type: "Eltwise" bottom: "conv" bottom: "branch" top: "sum" }
 layer { name: "sum_relu" type: "ReLU" bottom: "sum" top: "sum" }
 layer { name: "pool" type: "Pooling" bottom: "sum" top: "pool" pooling_param { pool: MAX kernel_size: 3 stride: 2 } }
 layer { name: "fc.1" type: "InnerProduct" bottom: "pool" top: "fc" inner_product_param { num_output: 5

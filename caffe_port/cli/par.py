@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import argparse
 
-from caffe_port.cli import par_data, par_run
+from caffe_port.cli import par_data, par_paper, par_run, par_use
 
 NAME = "par"
 HELP = "the paper's data, networks, training, evaluation and report"
@@ -24,6 +24,24 @@ STEPS = (
     ("train", "train by the solvers of a folder, one after the other", par_run.train_arguments, par_run.run_train),
     ("evaluate", "measure weights on a split", par_run.evaluate_arguments, par_run.run_evaluate),
     ("report", "measure, convert and prove a run, and write its page", par_run.report_arguments, par_run.run_report),
+    ("predict", "attributes and parts of pictures, folders and videos", par_use.predict_arguments, par_use.run_predict),
+    ("experiment", "the paper's table 1 or 2 on a data set", par_paper.experiment_arguments, par_paper.run_experiment),
+    ("understand", "what an experiment's networks learned", par_paper.understand_arguments, par_paper.run_understand),
+    ("figures", "the paper's figures 4 and 5 from a model", par_paper.figures_arguments, par_paper.run_figures),
+    ("time", "inference time of each variant", par_paper.time_arguments, par_paper.run_time),
+    ("parser", "the body parser's network and solver", par_use.parser_arguments, par_use.run_parser),
+    (
+        "evaluate-parser",
+        "measure a body parser on a split",
+        par_use.evaluate_parser_arguments,
+        par_use.run_evaluate_parser,
+    ),
+    (
+        "pseudo-label",
+        "segmentation truth by a body parser",
+        par_use.pseudo_label_arguments,
+        par_use.run_pseudo_label,
+    ),
 )
 """Name, help, function that adds the arguments, function that runs."""
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, ClassVar
 
 import numpy as np
@@ -52,7 +53,7 @@ class BatchNorm(Layer):
 
     def statistics(self) -> tuple[Tensor, Tensor]:
         """The stored mean and variance, freed of their count."""
-        factor = torch.where(self.scale_factor == 0, 0, 1 / self.scale_factor)
+        factor = self.scale_factor.reciprocal().nan_to_num(posinf=0.0, neginf=0.0)
         return self.mean * factor, self.variance * factor
 
     def forward(self, bottom: Tensor) -> Tensor:
@@ -103,3 +104,13 @@ class BatchNorm(Layer):
             spread = graph.node("ReduceMean", [graph.node("Mul", [centred, centred])], axes=axes, keepdims=1)
         root = graph.node("Sqrt", [graph.node("Add", [spread, graph.const(np.float32(eps), "eps")])])
         graph.node("Div", [centred, root], tops)
+
+
+def hold_still(layer: Layer, names: Sequence[str]) -> None:
+    """Write lr_mult 0 for these blobs into the layer's own copy of its definition, as Caffe's layers do."""
+    specs = layer.param.param
+    while len(specs) < len(layer.present_blobs):
+        specs.add()
+    for i, name in enumerate(layer.present_blobs):
+        if name in names:
+            specs[i].lr_mult = specs[i].decay_mult = 0

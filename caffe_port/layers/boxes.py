@@ -8,9 +8,12 @@ Sources: bbox_util.cpp of SSD; nms of py-faster-rcnn.
 
 from __future__ import annotations
 
+from math import prod
+
 import torch
 from torch import Tensor
 
+from caffe_port.layers.base import Layer, Shape
 from caffe_port.proto import caffe_pb2
 
 _Code = caffe_pb2.PriorBoxParameter
@@ -86,3 +89,16 @@ def suppress(
             limit = torch.where(any_left & (limit > 0.5), limit * eta, limit)
         free = worst < limit if inclusive else worst <= limit
         left = left & (place > chosen[:, None]) & free
+
+
+def count_priors(layer: Layer, locations: Shape, scores: Shape, priors: Shape, classes: int, offsets: int) -> int:
+    """The number of priors; ShapeError unless locations, scores and priors agree about it."""
+    if len(priors) < 3 or priors[0] != 1 or priors[1] != 2 or priors[2] % 4:
+        raise layer.shape_error(f"priors must be (1, 2, 4 * priors), not {priors}")
+    count = priors[2] // 4
+    for name, shape, each in (("locations", locations, offsets * 4), ("scores", scores, classes)):
+        if not shape or prod(shape[1:]) != count * each:
+            raise layer.shape_error(f"{name} {shape} do not fit {count} priors: {each} each make (N, {count * each})")
+    if locations[0] != scores[0]:
+        raise layer.shape_error(f"locations {locations} and scores {scores} differ in the first dimension")
+    return count

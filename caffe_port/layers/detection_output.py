@@ -49,8 +49,7 @@ class DetectionOutput(Layer):
         self.offsets = 1 if p.share_location else p.num_classes
 
     def top_shapes(self, bottom_shapes: list[Shape]) -> list[Shape]:
-        locations, scores, priors = (s + (1,) * (2 - len(s)) for s in bottom_shapes[:3])
-        count_priors(self, locations, scores, priors, self.param.detection_output_param.num_classes, self.offsets)
+        boxes.count_priors(self, *bottom_shapes[:3], self.param.detection_output_param.num_classes, self.offsets)
         return [(1, 1, 1, 7)]
 
     def forward(self, *bottoms: Tensor) -> Tensor:
@@ -111,16 +110,3 @@ class DetectionOutput(Layer):
             kept = detection_onnx.best_of_image(graph, kept, scores, p.keep_top_k, len(self.classes) * priors)
         labels = detection_onnx.class_names(graph, kept, self.classes)
         detection_onnx.rows(graph, kept, found, scores, labels, tops, each_class=not shared)
-
-
-def count_priors(layer: Layer, locations: Shape, scores: Shape, priors: Shape, classes: int, offsets: int) -> int:
-    """The number of priors; ShapeError unless locations, scores and priors agree about it."""
-    if len(priors) < 3 or priors[0] != 1 or priors[1] != 2 or priors[2] % 4:
-        raise layer.shape_error(f"priors must be (1, 2, 4 * priors), not {priors}")
-    count = priors[2] // 4
-    for name, shape, each in (("locations", locations, offsets * 4), ("scores", scores, classes)):
-        if int(np.prod(shape[1:])) != count * each:
-            raise layer.shape_error(f"{name} {shape} do not fit {count} priors: {each} each make (N, {count * each})")
-    if locations[0] != scores[0]:
-        raise layer.shape_error(f"locations {locations} and scores {scores} differ in the first dimension")
-    return count

@@ -53,8 +53,10 @@ class Eltwise(Layer):
     def forward(self, *bottoms: Tensor) -> Tensor:
         p = self.param.eltwise_param
         if p.operation == SUM:
-            scaled = [x if c == 1 else c * x for c, x in zip(self.coeff, bottoms, strict=True)]
-            return reduce(torch.add, scaled)
+            if len(set(self.coeff)) > 1:
+                return reduce(torch.add, [x if c == 1 else c * x for c, x in zip(self.coeff, bottoms, strict=True)])
+            total = reduce(torch.add, bottoms)
+            return total if self.coeff[0] == 1 else total * self.coeff[0]
         if p.operation == PROD:
             return reduce(mul, bottoms) if p.stable_prod_grad else _UnstableProduct.apply(*bottoms)
         largest = torch.where(bottoms[0] > bottoms[1], bottoms[0], bottoms[1])

@@ -30,7 +30,9 @@ def title(settings: Settings) -> str:
 def train_val_header(settings: Settings) -> str:
     s = settings
     lines = [title(s), ""]
-    paper = ["the blocks", "lambdas 1 and 1.5e-4", f"batch {s.batch}"] if s.batch == 8 else ["the blocks", "lambdas"]
+    paper = ["the blocks"]
+    paper += ["lambdas 1 and 1.5e-4"] if s.seg_lambda == 1.5e-4 else []
+    paper += [f"batch {s.batch}"] if s.batch == 8 else []
     paper += ["the number of attributes"] if s.dataset in ("rap", "peta") else []
     lines.append(f"The paper's: {', '.join(paper)}, the losses.")
     ours = f"Ours: input size, mean and scale, head initialisation, lr_mult 2 on the attribute biases, block A ends at \
@@ -94,9 +96,10 @@ def solver_text(settings: Settings, stage: str, net: str) -> str:
     folder = f"{s.net_folder}/" if s.net_folder else ""
     rows: list[tuple[str, str]] = [(f'net: "{folder}{net}"', "")]
     if s.two_stage:
-        lambdas = "1, 1.5e-4, 0, 0" if stage == "stage1" else "1, 1.5e-4, 1, 1.5e-4"
+        lambdas = f"1, {s.lambda_text}, " + ("0, 0" if stage == "stage1" else f"1, {s.lambda_text}")
+        whose = "paper" if s.seg_lambda == 1.5e-4 else "ours; the paper: 1.5e-4 for segmentation"
         rows += [
-            (f'train_state {{ stage: "{stage}" }}', f"lambda {lambdas} (paper)"),
+            (f'train_state {{ stage: "{stage}" }}', f"lambda {lambdas} ({whose})"),
             (f'test_state {{ stage: "{stage}" }}', ""),
         ]
     rows += [

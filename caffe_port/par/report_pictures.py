@@ -41,13 +41,15 @@ def _sample(pictures: Mapping[str, np.ndarray], i: int, attributes: Sequence[str
     )
 
 
-def shown_attributes(pictures: Mapping[str, np.ndarray], i: int, rates: Sequence[float]) -> list[int]:
+def shown_attributes(
+    pictures: Mapping[str, np.ndarray], i: int, rates: Sequence[float], count: int = MAPS
+) -> list[int]:
     """The sample's own rarest attributes, which say most about it; filled up with the likeliest of the others."""
     truth = pictures["truth"][i]
     there = sorted(np.flatnonzero(truth == 1).tolist(), key=lambda a: rates[a])
     last = pictures.get("prob2", pictures.get("prob1"))
     others = [] if last is None else sorted(np.flatnonzero(truth != 1).tolist(), key=lambda a: -last[i][a])
-    return [*there, *others][:MAPS]
+    return [*there, *others][:count]
 
 
 def _chips(pictures: Mapping[str, np.ndarray], i: int, attributes: Sequence[str]) -> str:

@@ -56,7 +56,7 @@ def train(
     for stage in stages:
         final = _train_stage(nets, run, stage, start, device, poll, step)
         made.append(final)
-        start = [str(final)]
+        start = [*weights, str(final)]  # a pruned stage 1 knows nothing of stage II, which then starts from `weights`
     return made
 
 

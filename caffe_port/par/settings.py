@@ -58,6 +58,8 @@ class Settings:
     """Multiplied afterwards; published ResNet-50 weights expect 1."""
     ignore_label: int | None = 255
     """Pixels and attributes with this label do not count in the losses; None: every label counts."""
+    seg_lambda: float = 1.5e-4
+    """Lambda of both segmentation losses (paper). The loss sums over pixels, so a smaller input wants a larger lambda."""
     prune_stage1: bool = False
     """Leave the whole of stage II out of stage-1 training instead of giving it lambda 0."""
     python_loss: bool = False
@@ -176,4 +178,10 @@ class Settings:
         """Lambda of head `number`'s task ("par" or "seg") in every training that computes it."""
         index = 2 * (number - 1) + (task == "seg")
         pruned = ("stage1",) if self.prune_stage1 and number == 2 else ()
-        return {stage: LAMBDAS[stage][index] for stage in self.stages if stage not in pruned}
+        on = {stage: LAMBDAS[stage][index] for stage in self.stages if stage not in pruned}
+        return {stage: self.seg_lambda if task == "seg" and value else value for stage, value in on.items()}
+
+    @property
+    def lambda_text(self) -> str:
+        """The segmentation lambda as the files' comments write it."""
+        return "1.5e-4" if self.seg_lambda == 1.5e-4 else f"{self.seg_lambda:g}"

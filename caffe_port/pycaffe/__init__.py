@@ -8,6 +8,8 @@ from caffe_port import __version__
 from caffe_port.layers.python import PythonLayerBase as Layer
 from caffe_port.pycaffe import io, proto
 from caffe_port.pycaffe.blob import Blob
+from caffe_port.pycaffe.classifier import Classifier
+from caffe_port.pycaffe.detector import Detector
 from caffe_port.pycaffe.modes import (
     TEST,
     TRAIN,
@@ -38,6 +40,8 @@ __all__ = [
     "AdaGradSolver",
     "AdamSolver",
     "Blob",
+    "Classifier",
+    "Detector",
     "Layer",
     "NesterovSolver",
     "Net",

@@ -5,10 +5,12 @@ Source of the names: python/caffe/io.py of BVLC Caffe 1.0.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
+from caffe_port.errors import CaffeError
 from caffe_port.proto import caffe_pb2
 
 
@@ -50,21 +52,77 @@ def datum_to_array(datum: Any) -> np.ndarray:
     return np.array(datum.float_data, dtype=float).reshape(shape)
 
 
+GRAY = np.array([0.2125, 0.7154, 0.0721], np.float32)  # of red, green, blue
+
+
 def load_image(filename: str, color: bool = True) -> np.ndarray:
-    """H x W x 3 (or 1) in [0, 1], RGB, float32."""
+    """H x W x 3 (or 1) in [0, 1], RGB, float32. FileNotFoundError, or CaffeError: no image."""
     from PIL import Image
 
-    with Image.open(filename) as image:
-        values = np.asarray(image.convert("RGB" if color else "L"), dtype=np.float32) / 255
-    return values if color else values[:, :, np.newaxis]
+    try:
+        with Image.open(filename) as image:
+            if not color and image.mode in ("L", "1"):
+                return (np.asarray(image.convert("L"), dtype=np.float32) / 255)[:, :, np.newaxis]
+            values = np.asarray(image.convert("RGB"), dtype=np.float32) / 255
+    except FileNotFoundError:
+        raise
+    except (OSError, SyntaxError, ValueError) as e:
+        raise CaffeError(f"{filename}: it cannot be read as an image ({e})") from None
+    return values if color else (values @ GRAY)[:, :, np.newaxis]
 
 
-def resize_image(image: np.ndarray, new_dims: tuple[int, int], interp_order: int = 1) -> np.ndarray:
-    """H x W x K to `new_dims` (height, width), by splines of `interp_order` (1: bilinear)."""
-    from scipy.ndimage import zoom
+def resize_image(image: np.ndarray, new_dims: Sequence[int], interp_order: int = 1) -> np.ndarray:
+    """H x W x K to `new_dims` (height, width), by splines of `interp_order` (1: bilinear), float32.
 
-    scale = (new_dims[0] / image.shape[0], new_dims[1] / image.shape[1], 1)
-    return zoom(image, scale, order=interp_order, mode="nearest", grid_mode=True).astype(np.float32)
+    The numbers of pycaffe with today's scikit-image: images of one or three channels are smoothed before they become
+    smaller, and at their edges blend into their own minimum when they become larger; others get neither.
+    """
+    from scipy.ndimage import gaussian_filter, zoom
+
+    height, width = (int(n) for n in new_dims)
+    channels = image.shape[-1]
+    if channels not in (1, 3):
+        scale = (height / image.shape[0], width / image.shape[1], 1)
+        return zoom(image, scale, order=interp_order).astype(np.float32)
+    low, high = image.min(), image.max()
+    if high <= low:
+        return np.full((height, width, channels), low, np.float32)
+    image = (image - low) / (high - low)
+    factors = np.divide(image.shape, (height, width, channels))
+    if (factors > 1).any():
+        image = gaussian_filter(image, np.maximum(0, (factors - 1) / 2), mode="grid-constant")
+    out = zoom(image, 1 / factors, order=interp_order, mode="grid-constant", grid_mode=True)
+    return (np.clip(out, 0, 1) * (high - low) + low).astype(np.float32)
+
+
+def oversample(images: Sequence[np.ndarray], crop_dims: Sequence[int]) -> np.ndarray:
+    """(10 N, height, width, K): of each of N images (H x W x K, all of one size) the four corners and the center, then
+    these mirrored. ValueError: an image is smaller than the crop."""
+    height, width = (int(n) for n in crop_dims)
+    spare = _spare(images, height, width)
+    corners = [(y, x) for y in (0, spare[0]) for x in (0, spare[1])]
+    places = [*corners, (spare[0] // 2, spare[1] // 2)]
+    crops = [
+        image[y : y + height, x : x + width, :][:, ::step]
+        for image in images
+        for step in (1, -1)
+        for y, x in places
+    ]
+    return np.stack(crops).astype(np.float32)
+
+
+def center_crops(images: Sequence[np.ndarray], crop_dims: Sequence[int]) -> np.ndarray:
+    """(N, height, width, K): the middle of each image; ours. ValueError as of `oversample`."""
+    height, width = (int(n) for n in crop_dims)
+    y, x = (n // 2 for n in _spare(images, height, width))
+    return np.stack([image[y : y + height, x : x + width] for image in images])
+
+
+def _spare(images: Sequence[np.ndarray], height: int, width: int) -> tuple[int, int]:
+    rows, columns = images[0].shape[:2]
+    if rows < height or columns < width:
+        raise ValueError(f"images of {rows} x {columns} have no crop of {height} x {width}; resize them to more")
+    return rows - height, columns - width
 
 
 class Transformer:
@@ -130,15 +188,19 @@ class Transformer:
         self.raw_scale[name] = scale
 
     def set_mean(self, name: str, mean: np.ndarray) -> None:
-        """K values, or an array of the input's own size."""
+        """K values, or K x H x W, which is resized to the input's size."""
         self._check(name)
         mean = np.asarray(mean, dtype=np.float32)
         if mean.ndim == 1:
             if mean.shape[0] != self.inputs[name][1]:
                 raise ValueError("the mean needs as many values as the input has channels")
             mean = mean[:, np.newaxis, np.newaxis]
-        elif mean.shape != tuple(self.inputs[name][1:]):
-            raise ValueError(f"the mean has shape {mean.shape}, the input {self.inputs[name][1:]}")
+        else:
+            mean = mean[np.newaxis] if mean.ndim == 2 else mean
+            if mean.ndim != 3:
+                raise ValueError(f"the mean has shape {mean.shape}; it is K values, or K x H x W")
+            if mean.shape != tuple(self.inputs[name][1:]):
+                mean = resize_image(mean.transpose(1, 2, 0), self.inputs[name][2:]).transpose(2, 0, 1)
         self.mean[name] = mean
 
     def set_input_scale(self, name: str, scale: float) -> None:

@@ -33,14 +33,28 @@ class Adam(Rule):
         return float(np.float32(unbias_v / (1 - self.momentum**t)))
 
     def update(self, diffs: list[Tensor], history: list[Tensor], rates: list[float], iteration: int) -> None:
+        m, scale = self._moments(diffs, history)
+        torch._foreach_copy_(diffs, m)
+        torch._foreach_div_(diffs, scale)
+        torch._foreach_mul_(diffs, self._steps(rates, iteration))
+
+    def apply(
+        self, data: list[Tensor], diffs: list[Tensor], history: list[Tensor], rates: list[float], iteration: int
+    ) -> None:
+        m, scale = self._moments(diffs, history)
+        torch._foreach_addcdiv_(data, m, scale, [-step for step in self._steps(rates, iteration)])
+
+    def _moments(self, diffs: list[Tensor], history: list[Tensor]) -> tuple[list[Tensor], list[Tensor]]:
+        """m, brought up to date, and sqrt(v) + delta."""
         m, v = history[: len(diffs)], history[len(diffs) :]
         torch._foreach_mul_(m, self.momentum)
         torch._foreach_add_(m, diffs, alpha=single(1 - self.momentum))
         torch._foreach_mul_(v, self.momentum2)
         torch._foreach_addcmul_(v, diffs, diffs, single(1 - self.momentum2))
-        correction = self.correction(iteration + 1)
-        scale = torch._foreach_sqrt(v)
+        scale = list(torch._foreach_sqrt(v))
         torch._foreach_add_(scale, self.delta)
-        torch._foreach_copy_(diffs, m)
-        torch._foreach_div_(diffs, scale)
-        torch._foreach_mul_(diffs, [single(rate * correction) for rate in rates])
+        return m, scale
+
+    def _steps(self, rates: list[float], iteration: int) -> list[float]:
+        correction = self.correction(iteration + 1)
+        return [single(rate * correction) for rate in rates]

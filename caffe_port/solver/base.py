@@ -74,6 +74,7 @@ class Solver:
             for learnable in self.net.learnable
         ]
         self.outputs: dict[str, Tensor] = {}
+        self._moves: list[int] | None = None
         self._smoothed = SmoothedLoss(self.param.average_loss)
         self._clock = time.perf_counter()
         self._displayed = 0
@@ -139,8 +140,11 @@ class Solver:
         rate = self.lr
         if _due(self.iter, self.param.display):
             log.info("sgd_solver.cpp:112", f"Iteration {self.iter}, lr = {rate:g}")
-        learnable = self.net.learnable
+        moving = self._moving()
+        learnable = [self.net.learnable[i] for i in moving]
         if learnable:
+            count = len(self.net.learnable)
+            history = [self.history[slot * count + i] for slot in range(self.rule.slots) for i in moving]
             data, diffs = [entry.tensor for entry in learnable], [entry.diff for entry in learnable]
             decay = single(self.param.weight_decay)
             gradient.clip(diffs, self.param.clip_gradients)
@@ -148,9 +152,26 @@ class Solver:
             gradient.regularise(
                 diffs, data, [single(decay * entry.decay_mult) for entry in learnable], self.param.regularization_type
             )
-            self.rule.update(diffs, self.history, [single(rate * entry.lr_mult) for entry in learnable], self.iter)
-            torch._foreach_sub_(data, diffs)
+            rates = [single(rate * entry.lr_mult) for entry in learnable]
+            if self.islands is None:
+                self.rule.apply(data, diffs, history, rates, self.iter)
+            else:  # pycaffe shows the update in the diffs, as Caffe leaves it there
+                self.rule.update(diffs, history, rates, self.iter)
+                torch._foreach_sub_(data, diffs)
         self.iter += 1
+
+    def _moving(self) -> list[int]:
+        """Which learnable blobs an update may change: all but those of rate 0 that get no diff, no decay and have no history
+        so far, on which every rule does nothing (BatchNorm's statistics, fixed bilinear weights)."""
+        if self._moves is None:
+            count, decay = len(self.net.learnable), self.param.weight_decay
+            self._moves = [
+                i
+                for i, entry in enumerate(self.net.learnable)
+                if entry.lr_mult or entry.tensor.requires_grad or decay * entry.decay_mult
+                or any(bool(self.history[slot * count + i].any()) for slot in range(self.rule.slots))
+            ]  # fmt: skip
+        return self._moves
 
     @property
     def lr(self) -> float:
@@ -302,6 +323,7 @@ class Solver:
             copy_weights(self.net, state.find_weights(found, path))
         if not state.is_hdf5(path):
             log.info("sgd_solver.cpp:336", "SGDSolver: restoring history")
+        self._moves = None
         for mine, theirs in zip(self.history, found.history, strict=True):
             mine.copy_(torch.tensor(theirs).reshape(mine.shape))
         self.iter, self.current_step = found.iter, found.current_step

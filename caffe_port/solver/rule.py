@@ -10,6 +10,7 @@ from __future__ import annotations
 from typing import Any, ClassVar
 
 import numpy as np
+import torch
 from torch import Tensor
 
 from caffe_port.errors import SolverError
@@ -41,6 +42,13 @@ class Rule:
         `rates`: the iteration's rate times each parameter's lr_mult, in single precision. Called without autograd.
         """
         raise NotImplementedError(type(self).__name__)
+
+    def apply(
+        self, data: list[Tensor], diffs: list[Tensor], history: list[Tensor], rates: list[float], iteration: int
+    ) -> None:
+        """`update`, and subtract. A rule may do both in fewer passes; the diffs then hold no update afterwards."""
+        self.update(diffs, history, rates, iteration)
+        torch._foreach_sub_(data, diffs)
 
 
 RULES: dict[str, type[Rule]] = {}

@@ -137,7 +137,7 @@ def test_solver_errors() -> None:
 
 KEPT = [  # a fork's field that the layer can do without, the text after it must keep its positions
     "quantization_param { bits: 8 mode { deep: [1, 2] } }",
-    "multiimage_data_param { source: 'x' }",
+    "multipatch_data_param { source: 'x' }",
     "forward_type: FLOAT16",
     "my_param < a: -1 b: 'x' 'y' c [ { d: 1 } ] >;",
     "selu_param { alpha: 1 }",

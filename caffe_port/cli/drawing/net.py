@@ -173,16 +173,17 @@ def draw(net: Any, rankdir: str = "LR", phase: int | None = None, display_lrm: b
     for (_, _, text), path in zip(graph.edges, layout.paths, strict=True):
         picture.add(Line([place(p) for p in path], QUIET, 1.2, curved=True, arrow=True))
     for node, center in zip(graph.nodes, layout.centers, strict=True):
-        _node(picture, node, place(center))
+        _node(picture, node, place(center), upwards=rankdir == "BT")
     _edge_labels(picture, graph, layout, place, across)
     return picture
 
 
-def _node(picture: Picture, node: Node, center: Point) -> None:
+def _node(picture: Picture, node: Node, center: Point, upwards: bool) -> None:
     top = center[1] - node.height / 2
-    for i, part in enumerate(node.parts):
-        half = (node.width if i == 0 or not node.is_blob else node.width - 8) / 2
-        box = _octagon if node.is_blob and i == 0 else _box
+    for part in reversed(node.parts) if upwards else node.parts:
+        is_octagon = node.is_blob and part is node.parts[0]
+        half = (node.width - (8 if node.is_blob and not is_octagon else 0)) / 2
+        box = _octagon if is_octagon else _box
         points = box(center[0] - half, top, center[0] + half, top + part.height)
         picture.add(Polygon(points, part.color, "#444444", 1.0, " ".join(part.lines)))
         for n, line in enumerate(part.lines):
@@ -197,11 +198,13 @@ def _edge_labels(picture: Picture, graph: Graph, layout: Layout, place: Any, acr
         if text and start not in told:
             told.add(start)
             (x, y), (next_x, next_y) = place(path[0]), place(path[3])
+            wide = text_width(text, LABEL)
             if across:
-                side = 1 if next_x > x else -1
-                picture.add(Text(x + side * 4, y - 8, text, LABEL, QUIET, "start" if side > 0 else "end"))
+                x, y = (x + 4, y - 8) if next_x > x else (x - 4 - wide, y - 8)
             else:
-                picture.add(Text(x + 6, y + (9 if next_y > y else -9), text, LABEL, QUIET, "start"))
+                x, y = x + 6, y + (9 if next_y > y else -9)
+            picture.add(Polygon(_box(x, y - 5, x + wide, y + 5), "#ffffff", "#ffffff", 0.0))  # other arrows end behind it
+            picture.add(Text(x, y, text, LABEL, QUIET, "start"))
 
 
 def _box(x0: float, y0: float, x1: float, y1: float) -> list[Point]:

@@ -2,7 +2,8 @@
 
 The method of Brandes and Koepf, "Fast and simple horizontal coordinate assignment" (Graph Drawing 2001): nodes are tied
 to a median neighbour in blocks that share one place; four such ties (from above and below, left and right first) give
-four drawings, and each node takes the mean of its two middle places. Blocks are packed by longest paths.
+four drawings, and each node takes the mean of its two middle places. Blocks are packed by longest paths. That leaves
+gaps where the four differ: what came out straight is then moved, as one, towards its neighbours.
 """
 
 from __future__ import annotations
@@ -11,6 +12,9 @@ from caffe_port.cli.drawing.ranked import Ranked
 
 SPACE = 18.0  # between two boxes of a rank
 BEND_SPACE = 14.0  # between a bend and anything
+
+STRAIGHT = 0.5  # how far apart the ends of a straight edge may be
+SWEEPS = 24
 
 Rows = list[list[int]]
 
@@ -30,7 +34,7 @@ def positions(graph: Ranked, rows: Rows) -> list[float]:
     for i, (xs, span) in enumerate(zip(drawings, spans, strict=True)):
         shift = low - span[0] if i % 2 == 0 else high - span[1]
         drawings[i] = [x + shift for x in xs]
-    return [sum(sorted(places)[1:3]) / 2 for places in zip(*drawings, strict=True)]
+    return _close_gaps(graph, rows, [sum(sorted(places)[1:3]) / 2 for places in zip(*drawings, strict=True)])
 
 
 def _conflicts(graph: Ranked, rows: Rows) -> set[tuple[int, int]]:
@@ -112,3 +116,44 @@ def _apart(graph: Ranked, left: int, right: int) -> float:
     """The least distance of the middles of two nodes beside each other."""
     space = BEND_SPACE if graph.is_bend(left) or graph.is_bend(right) else SPACE
     return (graph.widths[left] + graph.widths[right]) / 2 + space
+
+
+def _close_gaps(graph: Ranked, rows: Rows, xs: list[float]) -> list[float]:
+    """Move every straight piece to the mean of its neighbours, as far as those beside it let it, again and again."""
+    pieces = _straight_pieces(graph, xs)
+    beside: list[tuple[int | None, int | None]] = [(None, None)] * len(xs)
+    for row in rows:
+        for i, node in enumerate(row):
+            beside[node] = (row[i - 1] if i else None, row[i + 1] if i + 1 < len(row) else None)
+    for sweep in range(SWEEPS):
+        for piece in pieces if sweep % 2 == 0 else reversed(pieces):
+            inside = set(piece)
+            pulls = [xs[n] for node in piece for n in (*graph.up[node], *graph.down[node]) if n not in inside]
+            if not pulls:
+                continue
+            low = max((xs[a] + _apart(graph, a, n) for n in piece if (a := beside[n][0]) is not None), default=-1e9)
+            high = min((xs[b] - _apart(graph, n, b) for n in piece if (b := beside[n][1]) is not None), default=1e9)
+            x = min(max(sum(pulls) / len(pulls), low), max(low, high))
+            for node in piece:
+                xs[node] = x
+    return xs
+
+
+def _straight_pieces(graph: Ranked, xs: list[float]) -> list[list[int]]:
+    """The nodes, those together that straight edges join, from left to right."""
+    pieces: list[list[int]] = []
+    seen: set[int] = set()
+    for start in sorted(range(len(xs)), key=xs.__getitem__):
+        if start in seen:
+            continue
+        seen.add(start)
+        piece, todo = [], [start]
+        while todo:
+            node = todo.pop()
+            piece.append(node)
+            for other in (*graph.up[node], *graph.down[node]):
+                if other not in seen and abs(xs[other] - xs[node]) < STRAIGHT:
+                    seen.add(other)
+                    todo.append(other)
+        pieces.append(piece)
+    return pieces

@@ -126,14 +126,14 @@ def open_model(
     mean and scale, where it is not found; `data`: the folder with attributes.txt and classes.txt, likewise."""
     model = Path(model)
     if model.is_dir():
-        model, found, net, data = _of_run(model, net, data)
-        weights = weights or found
+        model, found, train_val, trained_on = run_files(model)
+        weights, net, data = weights or found, net or train_val, data or trained_on
     elif not model.exists():
         raise CaffeError(f"{model}: there is no such model; give a run's folder, a deploy.prototxt or an .onnx file")
     elif model.suffix == ".onnx" and (model.parent / "run.json").exists():
-        _, _, net, data = _of_run(model.parent, net, data)
-    train_val = Path(net) if net else _beside(model)
-    mean, scale, folder = _transform(train_val)
+        _, _, train_val, trained_on = run_files(model.parent)
+        net, data = net or train_val, data or trained_on
+    mean, scale, folder = _transform(Path(net) if net else _beside(model))
     folder = Path(data) if data else folder
     if model.suffix == ".onnx":
         engine, size = onnx_engine(model)
@@ -147,8 +147,8 @@ def open_model(
     )  # fmt: skip
 
 
-def _of_run(run: Path, net: Any, data: Any) -> tuple[Path, Path, Any, Any]:
-    """Deploy file, last weights, train_val file and data folder of a run."""
+def run_files(run: Path) -> tuple[Path, Path, Path, str | None]:
+    """Deploy file, last weights, train_val file and data folder (if it is known) of a run."""
     from caffe_port.par.run import STAGES, snapshots
 
     path = run / "run.json"
@@ -160,7 +160,7 @@ def _of_run(run: Path, net: Any, data: Any) -> tuple[Path, Path, Any, Any]:
     trained = [found[-1] for stage in STAGES if (found := snapshots(run, stage))]
     if not trained:
         raise CaffeError(f"{run}: holds no trained weights yet")
-    return nets / "deploy.prototxt", trained[-1], net or nets / "train_val.prototxt", data or about.get("data")
+    return nets / "deploy.prototxt", trained[-1], net or nets / "train_val.prototxt", about.get("data")
 
 
 def _beside(model: Path) -> Path:

@@ -1,0 +1,172 @@
+"""From the jobs' folders to a table: the five measures of each row, mean and deviation over seeds, beside the paper's."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from caffe_port.errors import DataError
+from caffe_port.par import paper_numbers
+from caffe_port.par.experiment.compare import Difference, difference, mean_deviation
+from caffe_port.par.experiment.plan import TABLES, Job, Plan
+
+FIVE = ("mA", "accuracy", "precision", "recall", "f1")
+SEGMENTATION = ("pixel_accuracy", "mean_iou")
+ROWS = {
+    ("baseline", 2): "baseline", ("multitask", 2): "multi-task", ("mtms", 1): "MTMS (S1)", ("mtms", 2): "MTMS (S2)",
+    ("mtms_att", 1): "MTMS+Att (S1)", ("mtms_att", 2): "MTMS+Att",
+}  # fmt: skip
+PAPER = {"baseline": "baseline", "multi-task": "multitask", "MTMS (S1)": "mtms S1", "MTMS (S2)": "mtms S2",
+         "MTMS+Att": "mtms_att"}  # fmt: skip
+QUESTIONS = (
+    ("Does a segmentation task beside the attributes help?", "baseline", "multi-task"),
+    ("Do two stages help?", "multi-task", "MTMS (S2)"),
+    ("Is stage II better than stage I?", "MTMS (S1)", "MTMS (S2)"),
+    ("Does attention help?", "MTMS (S2)", "MTMS+Att"),
+    ("Is the whole better than the baseline?", "baseline", "MTMS+Att"),
+)
+
+
+@dataclass
+class Row:
+    """One row: per measure its value in each seed's run, as fractions; `paper` in percent or None."""
+
+    name: str
+    variant: str
+    loss: str
+    head: int
+    values: dict[str, list[float]]
+    paper: tuple[float | None, ...] | None
+    seconds: list[float] = field(default_factory=list)
+    parameters: int = 0
+    macs: int = 0
+    probabilities: list[np.ndarray] = field(default_factory=list, repr=False)
+
+    def shown(self, measure: str, digits: int = 2) -> str:
+        """Percent, mean ± deviation."""
+        if measure not in self.values:
+            return "–"
+        mean, deviation = mean_deviation(self.values[measure])
+        spread = "" if deviation is None else f" ± {100 * deviation:.{digits}f}"
+        return f"{100 * mean:.{digits}f}{spread}"
+
+    def mean(self, measure: str) -> float:
+        return float(np.mean(self.values[measure]))
+
+
+@dataclass
+class Answer:
+    """One question of the ablation, ours and the paper's (in points; None where the paper has no such row)."""
+
+    question: str
+    a: str
+    b: str
+    ma: Difference
+    f1: Difference
+    paper_ma: float | None
+    paper_f1: float | None
+
+
+@dataclass
+class Table:
+    name: str
+    plan: Plan
+    rows: list[Row]
+    answers: list[Answer]
+    samples: int
+    attributes: list[str]
+    chance: dict[str, float]
+    truth: np.ndarray = field(repr=False)
+    missing: list[str] = field(default_factory=list)
+    machines: list[str] = field(default_factory=list)
+
+    def to_json(self) -> dict[str, Any]:
+        rows = []
+        for row in self.rows:
+            measures = {m: dict(zip(("mean", "deviation"), mean_deviation(v), strict=True)) | {"by_seed": v}
+                        for m, v in row.values.items()}  # fmt: skip
+            paper = dict(zip(paper_numbers.MEASURES, row.paper, strict=True)) if row.paper else None
+            rows.append({"name": row.name, "variant": row.variant, "loss": row.loss, "head": row.head, "paper": paper,
+                         "measures": measures, "parameters": row.parameters, "macs": row.macs, "seconds": row.seconds})  # fmt: skip
+        answers = [{**asdict(a), "verdict_ma": a.ma.verdict, "verdict_f1": a.f1.verdict} for a in self.answers]
+        return {"table": self.name, "plan": asdict(self.plan), "samples": self.samples, "attributes": self.attributes,
+                "chance": self.chance, "rows": rows, "answers": answers, "missing": self.missing,
+                "machines": self.machines}  # fmt: skip
+
+
+def collect(plan: Plan, table: str, out: str | Path) -> Table:
+    """The table of what is done so far; DataError where nothing is."""
+    found: dict[tuple[str, str], list[tuple[Job, dict[str, Any], dict[str, np.ndarray], dict[str, Any]]]] = {}
+    missing, machines = [], []
+    for job in plan.jobs(table):
+        folder = Path(out) / job.name
+        if not (folder / "evaluation.json").exists():
+            missing.append(job.name)
+            continue
+        evaluation = json.loads((folder / "evaluation.json").read_text(encoding="utf-8"))
+        about = json.loads((folder / "run.json").read_text(encoding="utf-8"))
+        with np.load(folder / "predictions.npz") as arrays:
+            found.setdefault((job.variant, job.loss), []).append((job, evaluation, dict(arrays), about))
+        if about.get("machine") and about["machine"] not in machines:
+            machines.append(about["machine"])
+    if not found:
+        raise DataError(f"{out}: no training of {table} is finished yet ({len(missing)} to do)")
+    rows = [row for key in TABLES[table] if key in found for row in _rows(plan, table, key, found[key])]
+    first = next(iter(found.values()))[0]
+    chance = {m: first[1]["chance"]["attributes"][m] for m in FIVE}
+    segmented = (r[1]["chance"]["segmentation"] for runs in found.values() for r in runs)
+    constant = next((c for c in segmented if c), {})
+    chance |= {m: constant.get(m) for m in SEGMENTATION}
+    truth = first[2]["truth"]
+    return Table(table, plan, rows, _answers(table, rows, truth), int(first[1]["samples"]), first[1]["attributes"], chance,
+                 truth, missing, machines)  # fmt: skip
+
+
+def _rows(plan: Plan, table: str, key: tuple[str, str], runs: list[Any]) -> list[Row]:
+    variant, loss = key
+    rows = []
+    for head in sorted(int(h) for h in runs[0][1]["stages"]):
+        name = ROWS[variant, head]
+        if table == "table1" and name == "MTMS+Att (S1)" or table == "table2" and head == 1:
+            continue
+        values: dict[str, list[float]] = {m: [] for m in FIVE}
+        for _, evaluation, _, _ in runs:
+            stage = evaluation["stages"][str(head)]
+            for m in FIVE:
+                values[m].append(stage["attributes"][m])
+            for m in SEGMENTATION if stage.get("segmentation") else ():
+                values.setdefault(m, []).append(stage["segmentation"][m])
+        source = paper_numbers.WEIGHTED if loss == "weighted" else paper_numbers.ORIGINAL
+        paper = source.get(plan.dataset, {}).get(PAPER.get(name, ""))
+        shown = f"{name}, {loss} loss" if table == "table2" else name
+        seconds = [sum(about.get("seconds", {}).values()) for *_, about in runs]
+        about = runs[0][3]
+        rows.append(Row(shown, variant, loss, head, values, paper, seconds, about.get("parameters", 0),
+                        about.get("macs", 0), [arrays[f"prob{head}"] for _, _, arrays, _ in runs]))  # fmt: skip
+    return rows
+
+
+def _answers(table: str, rows: list[Row], truth: np.ndarray) -> list[Answer]:
+    by_name = {row.name: row for row in rows}
+    questions: tuple[tuple[str, str, str], ...] = QUESTIONS
+    if table == "table2":
+        questions = (("Does the weighted loss help?", "MTMS+Att, original loss", "MTMS+Att, weighted loss"),)
+    answers = []
+    for question, first, second in questions:
+        if first not in by_name or second not in by_name:
+            continue
+        a, b = by_name[first], by_name[second]
+        count = min(len(a.probabilities), len(b.probabilities))
+        both = [difference(a.probabilities[:count], b.probabilities[:count], truth, m) for m in ("mA", "F1")]
+        answers.append(Answer(question, first, second, both[0], both[1], _apart(a, b, 0), _apart(a, b, 4)))
+    return answers
+
+
+def _apart(a: Row, b: Row, index: int) -> float | None:
+    if not a.paper or not b.paper or a.paper[index] is None or b.paper[index] is None:
+        return None
+    return round(b.paper[index] - a.paper[index], 2)  # type: ignore[operator]

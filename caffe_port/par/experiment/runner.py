@@ -1,0 +1,165 @@
+"""Training and measuring the jobs of a plan, one folder a job, each left alone once it is done.
+
+    <out>/<job>/job.json           its settings; a folder with others is refused
+    <out>/<job>/nets, *.caffemodel, log_*.log
+    <out>/<job>/evaluation.json, pictures.npz, predictions.npz (prob1, prob2, truth)
+"""
+
+from __future__ import annotations
+
+import json
+import platform
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from caffe_port.atomic import atomic_write
+from caffe_port.errors import CaffeError, DataError
+from caffe_port.net import Net
+from caffe_port.par import run as runs
+from caffe_port.par import weight_map
+from caffe_port.par.evaluate import evaluate
+from caffe_port.par.experiment.plan import Job, Plan
+from caffe_port.par.network import generate
+from caffe_port.proto import caffe_pb2, load
+from caffe_port.solver.actions import Poll, never
+from caffe_port.weights import read_layers
+
+Step = runs.Step
+PICTURES = 16
+
+
+def prepared(data: str | Path) -> dict[str, Any]:
+    """What the manifest of a prepared data set says about a net for it."""
+    folder = Path(data)
+    try:
+        parameters = json.loads((folder / "prepare.json").read_text(encoding="utf-8"))["parameters"]
+        count = {n: len((folder / f"{n}.txt").read_text().splitlines()) for n in ("attributes", "classes")}
+        mean = tuple(float(line) for line in (folder / "mean_bgr.txt").read_text().split())
+    except (OSError, ValueError, KeyError) as error:
+        raise DataError(f"{folder}: not a folder that `par prepare` finished: {error}") from None
+    lacking = {"train", "test"} - set(parameters["splits"])
+    if lacking:
+        raise DataError(f"{folder}: has no split '{min(lacking)}'; prepare the splits train and test")
+    images = {f"{split}_images": parameters["splits"][split] for split in ("train", "test")}
+    return {**count, "size": tuple(parameters["size"]), "mean": mean, **images}
+
+
+def run_jobs(
+    plan: Plan, table: str, out: str | Path, device: str = "cpu", poll: Poll = never, step: Step | None = None,
+    only: str | None = None,
+) -> list[Path]:  # fmt: skip
+    """Do what is not done yet; the jobs' folders in order. `only` keeps to jobs whose name holds this text, so that
+    several processes or machines can share a table."""
+    jobs = plan.jobs(table)
+    facts = prepared(plan.data)
+    folders = []
+    for i, job in enumerate(jobs):
+        folder = Path(out) / job.name
+        folders.append(folder)
+        if only is not None and only not in job.name:
+            continue
+        if step is not None:
+            step(f"{table}: {job.name}", i, len(jobs), "")
+        run_job(plan, job, facts, folder, device, poll, step)
+    return folders
+
+
+def run_job(
+    plan: Plan, job: Job, facts: dict[str, Any], folder: Path, device: str, poll: Poll, step: Step | None
+) -> None:
+    """Train and measure one job, from wherever an earlier call came to."""
+    knobs = plan.settings(job, facts, str(folder / "nets"))
+    if plan.weights:  # published weights expect ImageNet's mean
+        knobs["mean"] = plan.knobs.get("mean", (104.0, 117.0, 123.0))
+    elif "scale" not in knobs:
+        knobs["scale"] = 1 / 64
+    _claim(folder, {"dataset": plan.dataset, "weights": list(plan.weights), "map": plan.weight_map, **knobs})
+    if (folder / "evaluation.json").exists():
+        return
+    (folder / "nets").mkdir(exist_ok=True)
+    for name, text in generate(plan.dataset, **knobs).items():
+        (folder / "nets" / name).write_text(text, encoding="utf-8")
+    start = start_weights(plan, folder) if plan.weights else []
+    about = {
+        "title": f"{job.variant} on {plan.dataset}", "dataset": plan.dataset, "variant": job.variant, "loss": job.loss,
+        "width": plan.width, "size": list(knobs["size"]), "train_images": facts["train_images"], "batch": plan.batch,
+        "seed": job.seed, "data": plan.data, "machine": machine(device),
+    }  # fmt: skip
+    final = runs.train(folder / "nets", folder, start, device, poll=poll, step=step, about=about)[-1]
+    measure(folder, final, plan, device, step)
+
+
+def measure(folder: Path, weights: Path, plan: Plan, device: str, step: Step | None) -> None:
+    def progress(done: int, total: int) -> None:
+        if step is not None:
+            step("evaluating", done, total, "")
+
+    result = evaluate(
+        folder / "nets" / "train_val.prototxt", weights, plan.data, plan.split, 32, device, pictures=PICTURES,
+        progress=progress,
+    )  # fmt: skip
+    arrays = {f"prob{n}": p.astype(np.float32) for n, p in result.probabilities.items()}
+    with atomic_write(folder / "predictions.npz") as f:
+        np.savez_compressed(f, truth=result.truth, **arrays)  # type: ignore[arg-type]
+    result.save_pictures(folder / "pictures.npz")
+    net = Net(load.read_net(folder / "nets" / "deploy.prototxt"))
+    facts = {"parameters": net.parameter_count(), "macs": net.macs()}
+    _write(folder / "run.json", {**_read(folder / "run.json"), **facts})
+    result.save(folder / "evaluation.json")
+
+
+def start_weights(plan: Plan, folder: Path) -> list[str]:
+    """The given weights in the job's own layer names, in start.caffemodel; with what the map left over in start.txt."""
+    target = folder / "start.caffemodel"
+    if not target.exists():
+        net = Net(load.read_net(folder / "nets" / "train_val.prototxt"), caffe_pb2.TRAIN)
+        layers = [layer for path in plan.weights for layer in read_layers(path)]
+        if plan.weight_map:
+            mapped = weight_map.apply(plan.weight_map, layers, [n for n in _named(net)])
+            (folder / "start.txt").write_text(f"{mapped}\n", encoding="utf-8")
+            layers = mapped.layers
+        net.copy_from(layers)
+        net.save(target)
+    return [str(target)]
+
+
+def _named(net: Net) -> list[str]:
+    return [node.name for node in net.graph.nodes if node.layer.present_blobs]
+
+
+def machine(device: str) -> str:
+    """The hardware in words, for the tables."""
+    if device.startswith("cuda"):
+        return torch.cuda.get_device_name(torch.device(device))
+    return f"CPU, {torch.get_num_threads()} threads, {platform.machine()}"
+
+
+def _claim(folder: Path, settings: dict[str, Any]) -> None:
+    """The folder is this job's, or new; one with other settings is refused, so that no table mixes two experiments."""
+    text = json.dumps(settings, indent=1, sort_keys=True, default=list) + "\n"
+    path = folder / "job.json"
+    if path.exists():
+        old = json.loads(path.read_text(encoding="utf-8"))
+        new = json.loads(text)
+        changed = sorted(k for k in {*old, *new} if old.get(k) != new.get(k))
+        if changed:
+            raise CaffeError(
+                f"{folder}: was begun with other settings ({changed[0]}: {old.get(changed[0])}, now "
+                f"{new.get(changed[0])}); give another --out, or remove it"
+            )
+        return
+    folder.mkdir(parents=True, exist_ok=True)
+    with atomic_write(path) as f:
+        f.write(text.encode())
+
+
+def _read(path: Path) -> dict[str, Any]:
+    return json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+
+
+def _write(path: Path, content: dict[str, Any]) -> None:
+    with atomic_write(path) as f:
+        f.write((json.dumps(content, indent=1) + "\n").encode())
