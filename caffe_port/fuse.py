@@ -32,6 +32,14 @@ class Step:
     last: Node
     run: Callable[..., Any]
 
+    def __post_init__(self) -> None:
+        """What the driver asks at every pass, looked up once."""
+        self.role = self.first.layer.role
+        self.reads = [value.name for value in self.first.bottoms]
+        self.writes = [value.name for value in self.last.tops]
+        self.losses = [(i, weight) for i, weight in enumerate(self.last.loss_weights) if weight]
+        self.detached = [i for i, wanted in enumerate(self.first.propagate_down) if not wanted]
+
 
 def single_steps(nodes: Sequence[Node]) -> list[Step]:
     return [Step(node, node, node.layer) for node in nodes]

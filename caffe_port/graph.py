@@ -192,6 +192,8 @@ def _append(
     shapes = layer.top_shapes([b.shape for b in bottoms])
     if len(shapes) != len(tops):
         raise layer.error(f"its shape rule gives {len(shapes)} tops, the definition names {len(tops)}")
+    if layer.role == "data" and own.transform_param.HasField("mean_file"):
+        say("data_transformer.cpp:25", f"Loading mean file from: {own.transform_param.mean_file}")
     if layer.role == "data" and own.HasField("data_param"):
         say("data_layer.cpp:45", f"output data size: {','.join(map(str, shapes[0]))}")
     for _ in range(layer.layers_inside):

@@ -191,32 +191,29 @@ class Net(nn.Module):
         loss: Tensor | None = None
         prune = prune and torch.is_grad_enabled()
         for step in self.single_steps if keep else self.fused_steps:
-            node = step.first
-            if node.layer.role == "input":
-                tops: Any = tuple(self._input(t, inputs, device) for t in node.tops)
+            if step.role == "input":
+                tops: Any = [self._input(value, inputs, device) for value in step.last.tops]
             else:
-                bottoms = [env.pop(b.name) for b in node.bottoms]
-                if prune and not node.needs_backward:
+                bottoms = [env.pop(name) for name in step.reads]
+                if prune and not step.first.needs_backward:
                     with torch.no_grad():
                         tops = step.run(*bottoms)
                 else:
-                    if prune and not all(node.propagate_down):
-                        bottoms = [
-                            b if wanted else b.detach() for b, wanted in zip(bottoms, node.propagate_down, strict=True)
-                        ]
+                    if prune:
+                        for i in step.detached:
+                            bottoms[i] = bottoms[i].detach()
                     tops = step.run(*bottoms)
                 if isinstance(tops, Tensor):
                     tops = (tops,)
-                if node.layer.role == "data":
-                    tops = tuple(t.to(device, non_blocking=True) for t in tops)
-            for value, top, weight in zip(step.last.tops, tops, step.last.loss_weights, strict=True):
-                env[value.name] = top
-                if keep is True or (keep and value.id in keep):  # type: ignore[operator]
-                    values[value.id] = top
-                if weight:
-                    term = top if top.dim() == 0 else top.sum()
-                    term = term * weight
-                    loss = term if loss is None else loss + term
+                if step.role == "data":
+                    tops = [top.to(device, non_blocking=True) for top in tops]
+            env.update(zip(step.writes, tops, strict=True))
+            for i, weight in step.losses:
+                term = weight * (tops[i] if tops[i].dim() == 0 else tops[i].sum())
+                loss = term if loss is None else loss + term
+            if keep:
+                kept = zip(step.last.tops, tops, strict=True)
+                values.update((v.id, top) for v, top in kept if keep is True or v.id in keep)  # type: ignore[operator]
         if loss is None:
             loss = torch.zeros((), device=device)
         return Result(loss, {name: env[name] for name in self.outputs}, values)

@@ -13,7 +13,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from caffe_port.errors import ConvertError
-from caffe_port.layers import REGISTRY, Layer
+from caffe_port.layers import REGISTRY
 from caffe_port.proto import caffe_pb2, filter, upgrade
 
 Shape = tuple[int, ...]
@@ -91,7 +91,12 @@ def deploy(net: Any, inputs: Mapping[str, Shape] | None = None) -> tuple[Any, li
 
 
 def role(layer: Any) -> str:
-    """The role that the layer's class declares; "compute" for an unknown type (building the net then refuses it)."""
+    """The role that the layer's class declares; "compute" for an unknown type (building the net then refuses it).
+
+    A Python layer's role is the one that its instance will take in setup (layers/python.py), told without running it.
+    """
+    if layer.type == "Python":
+        return "data" if not layer.bottom else "loss" if any(layer.loss_weight) else "compute"
     cls = REGISTRY.get(layer.type)
     return cls.role if cls else "compute"
 
@@ -186,10 +191,9 @@ def _target_blobs(net: Any) -> set[str]:
 
 
 def _is_end(layer: Any, learned: set[str]) -> bool:
-    cls: type[Layer] | None = REGISTRY.get(layer.type)
-    if cls is None:
+    if layer.type not in REGISTRY:
         return False
-    return cls.role in ("loss", "metric") and any(b in learned for b in layer.bottom) or not layer.top
+    return role(layer) in ("loss", "metric") and any(b in learned for b in layer.bottom) or not layer.top
 
 
 def _add_input(net: Any, name: str, shape: Shape) -> None:

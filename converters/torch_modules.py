@@ -81,7 +81,7 @@ def inner_product(layer: Any, shapes: list[Shape]) -> Module | None:
 
 def batch_norm(layer: Any, shapes: list[Shape]) -> Module | None:
     rank = len(shapes[0])
-    if not layer.use_global_stats or rank not in (2, 3, 4, 5):
+    if not layer.use_global_stats or layer.scale_bias or rank not in (2, 3, 4, 5):
         return None
     mean, variance = map(array, layer.statistics())
     kind = {2: 1, 3: 1, 4: 2, 5: 3}[rank]

@@ -29,7 +29,7 @@ tool.add("--pretrained_model", required=True, metavar="FILE", help="its weights"
 tool.switch("gpu", "run on the GPU")
 tool.switch("center_only", "predict from the center crop alone, not from ten crops")
 tool.add("--images_dim", default="256,256", metavar="H,W", help="size to resize the images to (default 256,256)")
-tool.add("--mean_file", default="", metavar="FILE", help="the mean image (.npy of K x H x W, .binaryproto; default none)")
+tool.add("--mean_file", default="", metavar="FILE", help="the mean image (.npy of K x H x W, or .binaryproto)")
 tool.add("--input_scale", type=float, metavar="X", help="multiply by this at the end")
 tool.add("--raw_scale", type=float, default=255.0, metavar="X", help="multiply the raw input by this (default 255)")
 tool.add("--channel_swap", metavar="ORDER", help="order of the channels (default 2,1,0 for three: RGB to BGR)")

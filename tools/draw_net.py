@@ -1,6 +1,6 @@
 """Draw a net's architecture as SVG or PNG, by the ending of the file's name.
 
-    python tools/draw_net.py NET.prototxt PICTURE.svg [--rankdir TB] [--phase TEST] [--display_lrm]
+python tools/draw_net.py NET.prototxt PICTURE.svg [--rankdir TB] [--phase TEST] [--display_lrm]
 """
 
 from __future__ import annotations

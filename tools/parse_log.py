@@ -1,6 +1,6 @@
 """Parse a training log into two CSV files: LOG.train and LOG.test in OUTPUT_DIR.
 
-    python tools/parse_log.py LOG OUTPUT_DIR [--verbose] [--delimiter ,]
+python tools/parse_log.py LOG OUTPUT_DIR [--verbose] [--delimiter ,]
 """
 
 from __future__ import annotations

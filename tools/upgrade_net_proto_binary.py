@@ -1,6 +1,6 @@
 """Upgrade a trained net (.caffemodel) of any older format to today's.
 
-    python tools/upgrade_net_proto_binary.py NET_IN NET_OUT
+python tools/upgrade_net_proto_binary.py NET_IN NET_OUT
 """
 
 from __future__ import annotations

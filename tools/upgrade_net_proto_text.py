@@ -1,6 +1,6 @@
 """Upgrade a net definition (prototxt) of any older format to today's.
 
-    python tools/upgrade_net_proto_text.py NET_IN NET_OUT
+python tools/upgrade_net_proto_text.py NET_IN NET_OUT
 """
 
 from __future__ import annotations

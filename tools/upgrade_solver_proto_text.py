@@ -1,6 +1,6 @@
 """Upgrade a solver definition (prototxt) with the old `solver_type` to today's `type`.
 
-    python tools/upgrade_solver_proto_text.py SOLVER_IN SOLVER_OUT
+python tools/upgrade_solver_proto_text.py SOLVER_IN SOLVER_OUT
 """
 
 from __future__ import annotations

@@ -32,12 +32,30 @@ def gpu_ids(flag: str | None, solver: object | None = None) -> list[int]:
     return wanted
 
 
+def of_process(ids: list[int], flag: str | None, place: int, processes: int) -> list[int]:
+    """The one GPU of process number `place` of so many on this machine, as a list; none for the CPU.
+
+    With --gpu the processes take its GPUs in order; where only the solver asks for a GPU, all that can be seen.
+    """
+    if processes == 1 or not ids:
+        return ids
+    if not flag:
+        ids = list(range(torch.cuda.device_count()))
+    if len(ids) < processes:
+        asked = f"--gpu={flag} has" if flag else "there are"
+        raise CaffeError(f"{processes} processes on this machine, but {asked} {len(ids)} GPUs; give each its own")
+    return [ids[place]]
+
+
 def first_of(ids: list[int], flag: str | None) -> torch.device:
     """The one device that a single process works on; also turns TF32 off, so that numbers are single precision."""
     if not ids:
         return torch.device("cpu")
     if len(ids) > 1 and flag != "all":
-        raise CaffeError(f"--gpu={flag}: one process trains on one GPU; give a single number")
+        raise CaffeError(
+            f"--gpu={flag}: one process works on one GPU; give a single number, or start a process a GPU: "
+            f"torchrun --nproc_per_node={len(ids)} -m caffe_port ... --gpu={flag}"
+        )
     if len(ids) > 1:
         log.warn("caffe.cpp:204", f"{len(ids)} GPUs are visible; this process uses GPU {ids[0]} only")
     torch.backends.cuda.matmul.allow_tf32 = False
@@ -46,9 +64,9 @@ def first_of(ids: list[int], flag: str | None) -> torch.device:
     return torch.device("cuda", ids[0])
 
 
-def announce(flag: str | None, use_cpu: str, use_gpu: str) -> torch.device:
+def announce(flag: str | None, use_cpu: str, use_gpu: str, place: int = 0, processes: int = 1) -> torch.device:
     """The device of `test` and `time`, with the line that each of them logs at its own place in Caffe's source."""
-    ids = gpu_ids(flag)
+    ids = of_process(gpu_ids(flag), flag, place, processes)
     device = first_of(ids, flag)
     if ids:
         log.info(use_gpu, f"Use GPU with device ID {ids[0]}")

@@ -17,6 +17,8 @@ from caffe_port.data.datum import encode_datum
 from caffe_port.data.db import LMDB, create_db
 from caffe_port.errors import NetError
 from caffe_port.net import Net
+from caffe_port.solver.sharing import in_turn
+from caffe_port.solver.team import Team
 
 TOLD = 1000  # records between two lines of the log
 
@@ -37,30 +39,36 @@ def extract(
     batches: int,
     backend: int = LMDB,
     progress: Callable[[int], None] = lambda batches: None,
+    team: Team | None = None,
 ) -> int:
     """Run `batches` forward passes and write each blob, as it is at the end of a pass, into its database; the number
     of records in each.
 
     A record has the axes behind the first as (channels, height, width), missing ones 1; axes behind the fourth, where
     Caffe aborts, are part of its width. An interrupt (Ctrl-C) keeps all records of the batches done and leaves the
-    databases marked as unfinished.
+    databases marked as unfinished. In a team each process runs its part of the batches, and the root writes all.
     """
+    team = team or Team()
     ids = {name: net.graph.last[name].id for name in blobs}
+
+    def one_batch() -> list[np.ndarray]:
+        values = net.run(keep=set(ids.values())).values
+        return [values[ids[blob]].float().cpu().numpy() for blob in blobs]
+
     counts = [0] * len(blobs)
     name = "lmdb" if backend == LMDB else "leveldb"
     with ExitStack() as stack, torch.inference_mode():
         outs = []
-        for database in databases:
+        for database in databases if team.is_root else ():
             log.info("extract_features.cpp:125", f"Opening dataset {database}")
             outs.append(stack.enter_context(create_db(database, backend)))
             log.info(f"db_{name}.cpp:{35 if backend == LMDB else 18}", f"Opened {name} {database}")
         log.error("extract_features.cpp:133", "Extracting Features")
         done = 0
         try:
-            for _ in range(batches):
-                values = net.run(keep=set(ids.values())).values
+            for values in in_turn(net, batches, one_batch, team):
                 for i, blob in enumerate(blobs):
-                    for record in records(values[ids[blob]].float().cpu().numpy()):
+                    for record in records(values[i]):
                         outs[i].put(f"{counts[i]:010d}".encode(), encode_datum(record).SerializeToString())
                         counts[i] += 1
                         if counts[i] % TOLD == 0:

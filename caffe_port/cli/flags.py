@@ -47,6 +47,14 @@ def add_iterations(parser: argparse.ArgumentParser, what: str) -> None:
     parser.add_argument("--iterations", type=positive, default=50, metavar="N", help=f"{what} (default 50)")
 
 
+def add_skip_bad_records(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--skip_bad_records",
+        action="store_true",
+        help="leave records out that cannot be used, log each, and say at the end how many (absent: the first ends the run)",
+    )
+
+
 def positive(value: str) -> int:
     number = int(value)
     if number < 1:

@@ -179,7 +179,7 @@ def run_time(args: argparse.Namespace) -> int:
             variants, args.batch, device, args.repeats, width=args.width, size=args.size,
             step=lambda what: step(what, 0, 1, ""),
         )  # fmt: skip
-    print(table(found, machine(device)))
+    print(table(found, machine(device), (args.width, tuple(args.size)) == (64, (256, 128))))
     if args.out:
         with atomic_write(args.out) as f:
             content = {"machine": machine(device), "size": args.size, "width": args.width,

@@ -63,9 +63,9 @@ def stderr_bar(total: int, label: str, start: int = 0) -> Bar | None:
 
 
 @contextlib.contextmanager
-def bar(total: int, label: str, start: int = 0) -> Iterator[Bar | None]:
+def bar(total: int, label: str, start: int = 0, wanted: bool = True) -> Iterator[Bar | None]:
     """A bar while the block runs, with the log lines above it; None where standard error is no terminal."""
-    made = stderr_bar(total, label, start)
+    made = stderr_bar(total, label, start) if wanted else None
     if made is None:
         yield None
         return

@@ -15,7 +15,7 @@ from typing import NamedTuple
 
 from caffe_port.errors import DataError
 
-NUMBER = r"([-+.\deE]+|-?nan|-?inf)"
+NUMBER = r"([-+]?(?:nan|inf|(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?))"
 STAMP = re.compile(r"[IWEF](\d{4})?(\d\d)(\d\d) (\d\d):(\d\d):(\d\d)\.(\d{6}) ")  # glog gives the year since 0.5
 ITERATION = re.compile(r"Iteration (\d+)")
 LOSS = re.compile(rf"Iteration \d+.*, loss = {NUMBER}")

@@ -33,6 +33,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--gradients", action="store_true", help="compare diffs as well")
     parser.add_argument("--every", action="store_true", help="list every blob, not only those that differ")
     parser.add_argument("--json", metavar="FILE", help="write the result as JSON too")
+    parser.add_argument("--html", metavar="FILE", help="write it as a page with a plot of the errors by depth, too")
 
 
 def run(args: argparse.Namespace) -> int:
@@ -53,5 +54,9 @@ def run(args: argparse.Namespace) -> int:
     )
     print(parity.format_table(result, every=args.every))
     if args.json:
-        Path(args.json).write_text(result.to_json())
+        Path(args.json).write_text(result.to_json(), encoding="utf-8")
+    if args.html:
+        from converters.validate_page import html
+
+        Path(args.html).write_text(html(result), encoding="utf-8")
     return 0 if result.ok else 1

@@ -16,6 +16,8 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from caffe_port import log
 from caffe_port.data.datum import channels_first, encode_datum
 from caffe_port.data.db import LMDB, create_db
@@ -81,6 +83,7 @@ def convert(
     on behind the last record of an interrupted conversion of the same list. An interrupt (Ctrl-C) keeps every image
     that was told as done, and the database marked as unfinished.
     """
+    _check_kind(options.encode_type)
     if options.shuffle:
         log.info("convert_imageset.cpp:86", "Shuffling data")
         lines = random.sample(lines, len(lines))
@@ -108,7 +111,8 @@ def convert(
                         f"{root}{lines[number][0]}: it is {_size(shape)}, the first image {_size(wanted)}; "
                         "give --resize_height and --resize_width, or leave --check_size out"
                     )
-                out.put(f"{number:08d}_{lines[number][0]}".encode("utf-8", "surrogateescape"), datum.SerializeToString())
+                key = f"{number:08d}_{lines[number][0]}".encode("utf-8", "surrogateescape")
+                out.put(key, datum.SerializeToString())
                 done += 1
                 if done % TOLD == 0:
                     log.info("convert_imageset.cpp:147", f"Processed {done} files.")
@@ -120,7 +124,7 @@ def convert(
         progress(len(lines), len(lines))
     if not done and not first:
         shutil.rmtree(target)
-        raise DataError(f"none of the {len(lines)} images could be read; is '{root}' their folder? (it ends in a slash)")
+        raise DataError(f"none of the {len(lines)} images could be read; is '{root}' their folder, with its slash?")
     if done % TOLD != 0:
         log.info("convert_imageset.cpp:153", f"Processed {done} files.")
     if missing:
@@ -152,6 +156,15 @@ def _datums(
                 waiting += [(n, pool.submit(read, n)) for n in islice(numbers, 1)]
         finally:
             pool.shutdown(cancel_futures=True)
+
+
+def _check_kind(kind: str) -> None:
+    """DataError for a kind of image that cannot be written, before anything is."""
+    if kind:
+        try:
+            encode(np.zeros((2, 2), np.uint8), kind)
+        except ValueError as e:
+            raise DataError(f"--encode_type={kind}: {e}; png and jpg can be written") from None
 
 
 def _size(shape: tuple[int, ...]) -> str:

@@ -40,10 +40,13 @@ def skipping_bad_records() -> Iterator[None]:
 
 @dataclass
 class Batch:
-    """`data` (batch, channels, height, width) and `labels` (batch,), float32; `after`: the loader's state behind it."""
+    """`data` (batch, channels, height, width) and `labels` (batch,), float32; `after`: the loader's state behind it.
 
-    data: np.ndarray
-    labels: np.ndarray
+    Arrays, or tensors where they were put into page-locked memory.
+    """
+
+    data: Any
+    labels: Any
     after: dict[str, Any]
 
 
@@ -70,10 +73,15 @@ class Loader:
         self.skip_bad = _skip_bad.get()
         self.skipped = 0
         self.pool: ThreadPoolExecutor | None = None
+        self.pass_over = self.pass_between = 0
         self.first_shape = self._first_shape()
 
     def load(self) -> Batch:
-        """The next batch."""
+        """The next batch; before it so many are passed over, undecoded, as processes that share the batches take."""
+        for _ in range(self.pass_over * self.batch_size):
+            self.records.next()
+            self.transformer.draw()
+        self.pass_over = self.pass_between
         decoded = self._decoded()
         places = [place for place, _ in decoded]
         arrays = [array for _, (array, _) in decoded]

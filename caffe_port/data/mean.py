@@ -42,7 +42,9 @@ def compute_mean(
                 log.info("compute_image_mean.cpp:70", "Starting iteration")
                 total = np.zeros(array.shape, np.float32)
             if array.shape != total.shape:
-                raise DataError(f"{place}: its shape is {array.shape}, the first record's {total.shape}; resize the images")
+                raise DataError(
+                    f"{place}: its shape is {array.shape}, the first record's {total.shape}; resize the images"
+                )
             total += array
             count += 1
             if count % TOLD == 0:

@@ -5,12 +5,16 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+import torch
+
 from caffe_port.data.loader import Batch, Loader
 from caffe_port.data.prefetch import Prefetcher
 
 
 class Stream:
     """Batches in order. The thread starts with the first `next`; up to `depth` batches are made ahead (0: no thread).
+
+    `pinned`: the thread puts them into page-locked memory, from which a GPU fetches them while it computes.
     """
 
     def __init__(self, loader: Loader, depth: int, name: str) -> None:
@@ -19,11 +23,12 @@ class Stream:
         self.name = name
         self.prefetcher: Prefetcher[Batch] | None = None
         self.closed = False
+        self.pinned = False
         self.delivered = loader.state()
 
     def next(self) -> Batch:
         if self.prefetcher is None:
-            self.prefetcher = Prefetcher(self.loader.load, self.depth, self.name)
+            self.prefetcher = Prefetcher(self._load, self.depth, self.name)
         batch = self.prefetcher.get()
         self.delivered = batch.after
         return batch
@@ -49,6 +54,12 @@ class Stream:
             self.closed = True
             self._stop()
             self.loader.close()
+
+    def _load(self) -> Batch:
+        batch = self.loader.load()
+        if self.pinned:
+            batch.data, batch.labels = (torch.from_numpy(a).pin_memory() for a in (batch.data, batch.labels))
+        return batch
 
     def _stop(self) -> None:
         if self.prefetcher is not None:

@@ -173,12 +173,15 @@ class Layer(nn.Module):
         self.shared[name] = (owner, owner_name, shape)
 
     def __getattr__(self, name: str) -> Any:
-        shared = self.__dict__.get("shared")
-        if shared and name in shared:
-            owner, owner_name, shape = shared[name]
-            value = getattr(owner, owner_name)
-            return value if tuple(value.shape) == shape else value.view(shape)
-        return super().__getattr__(name)
+        try:
+            return super().__getattr__(name)
+        except AttributeError:
+            shared = self.__dict__.get("shared", {})
+            if name not in shared:
+                raise
+        owner, owner_name, shape = shared[name]
+        value = getattr(owner, owner_name)
+        return value if tuple(value.shape) == shape else value.view(shape)
 
 
 REGISTRY: dict[str, type[Layer]] = {}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, ClassVar
 
 import numpy as np
@@ -10,7 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from caffe_port.layers.base import TEST, Layer, OnnxGraph, Shape, register
-from caffe_port.layers.batch_norm import hold_still
+from caffe_port.layers.batch_norm import by_all_batches, hold_still
 from caffe_port.proto import caffe_pb2
 
 INFERENCE = caffe_pb2.BNParameter.INFERENCE
@@ -45,6 +46,7 @@ class BN(Layer):
     tops: ClassVar[tuple[int, int | None]] = (1, 3)
     blob_names: ClassVar[tuple[str, ...]] = ("slope", "bias", "mean", "variance")
     top_is_free = True
+    total: Callable[[Tensor], Tensor] | None = None  # see BatchNorm
 
     def setup(self, bottom_shapes: list[Shape]) -> None:
         p, shape = self.param.bn_param, bottom_shapes[0]
@@ -88,7 +90,11 @@ class BN(Layer):
                 slope, bias = slope.detach(), bias.detach()
             mean, variance = self.mean.flatten().clone(), self.variance.flatten().clone()  # backward needs these values
             return F.batch_norm(bottom, mean, variance, slope, bias, eps=p.eps)
-        top, mean, variance = by_batch(bottom, slope, bias, SEGNET_EPS if self.segnet else p.eps)
+        eps = SEGNET_EPS if self.segnet else p.eps
+        if self.total is not None:
+            top, mean, variance, _ = by_all_batches(bottom, slope, bias, eps, self.total)
+        else:
+            top, mean, variance = by_batch(bottom, slope, bias, eps)
         if self.segnet:
             shown = (mean.reshape(self.slope.shape), variance.reshape(self.slope.shape))
             return (top, *shown[: len(self.param.top) - 1]) if len(self.param.top) > 1 else top

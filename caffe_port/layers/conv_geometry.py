@@ -5,13 +5,17 @@ Source: src/caffe/layers/base_conv_layer.cpp:11-107 and im2col_layer.cpp:8-104, 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import torch.nn.functional as F
 from torch import Tensor
 
 from caffe_port.layers.base import Layer, Shape
+
+HOLES = ("hole", "hole_h", "hole_w")
+FORK_FIELDS = tuple(f"convolution_param.{name}" for name in (*HOLES, "dilation_h", "dilation_w"))
+"""Other names that forks have for the dilation."""
 
 
 @dataclass(frozen=True)
@@ -23,11 +27,12 @@ class Geometry:
     stride: tuple[int, ...]
     pad: tuple[int, ...]
     dilation: tuple[int, ...]
+    extent: tuple[int, ...] = field(init=False)
+    """What a kernel covers, its holes included."""
 
-    @property
-    def extent(self) -> tuple[int, ...]:
-        """What a kernel covers, its holes included."""
-        return tuple(d * (k - 1) + 1 for k, d in zip(self.kernel, self.dilation, strict=True))
+    def __post_init__(self) -> None:
+        extent = tuple(d * (k - 1) + 1 for k, d in zip(self.kernel, self.dilation, strict=True))
+        object.__setattr__(self, "extent", extent)
 
     def out_sizes(self, sizes: Shape) -> tuple[int, ...]:
         """Convolution: (size + 2 pad - extent) / stride plus 1, in C++'s division, which rounds towards 0.
@@ -76,7 +81,12 @@ def per_axis(layer: Layer, p: Any, name: str, spatial: int, default: int | None)
     """One value per spatial axis: from name_h and name_w, or given once or once per axis, or the default."""
     repeated = "kernel_size" if name == "kernel" else name
     given = list(getattr(p, repeated))
-    if name != "dilation" and (p.HasField(f"{name}_h") or p.HasField(f"{name}_w")):
+    if name == "dilation" and any(p.HasField(field) for field in HOLES):
+        if given or p.HasField("dilation_h") or p.HasField("dilation_w"):
+            raise layer.error("hole is DeepLab's older name of dilation; keep one of the two")
+        name = repeated = "hole"
+        given = [p.hole] if p.HasField("hole") else []
+    if p.HasField(f"{name}_h") or p.HasField(f"{name}_w"):
         if spatial != 2:
             raise layer.error(f"{name}_h and {name}_w are for 2 spatial axes, not {spatial}; use {repeated}")
         if given:

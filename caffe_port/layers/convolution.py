@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from caffe_port.layers.base import Layer, Shape, register
-from caffe_port.layers.conv_geometry import Geometry, as_batch, check_sizes, geometry, pad_after
+from caffe_port.layers.conv_geometry import FORK_FIELDS, Geometry, as_batch, check_sizes, geometry, pad_after
 
 CONV = {1: F.conv1d, 2: F.conv2d, 3: F.conv3d}
 
@@ -23,7 +23,8 @@ class Convolution(Layer):
     num_output, sizes), all with the same weights. Sizes: (size + 2 pad - extent) / stride rounded
     down, plus 1; rounded towards 0 where the kernel is larger than the padded bottom, but by less than a stride.
     Blobs: weight (num_output, C / group, kernel...), bias (num_output) unless bias_term is false.
-    `engine` and `force_nd_im2col` choose among Caffe's implementations and are read past. Raises for kernel, stride or
+    `engine` and `force_nd_im2col` choose among Caffe's implementations and are read past. Forks' other spellings of
+    dilation are read: dilation_h and dilation_w, and DeepLab's hole, hole_h and hole_w. Raises for kernel, stride or
     pad given twice, channels that group does not divide, a bottom too small for the kernel, and over 3 spatial axes.
 
     Source: src/caffe/layers/base_conv_layer.cpp, conv_layer.cpp. It is torch's conv (a correlation), but for `axis`.
@@ -33,6 +34,7 @@ class Convolution(Layer):
     top_is_free = True
     bottoms: ClassVar[tuple[int, int | None]] = (1, None)
     tops: ClassVar[tuple[int, int | None]] = (1, None)
+    fork_fields: ClassVar[tuple[str, ...]] = FORK_FIELDS
     reverse: ClassVar[bool] = False
     """Whether bottom and top change places (Deconvolution)."""
 

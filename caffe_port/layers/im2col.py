@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from caffe_port.layers.base import Layer, Shape, register
-from caffe_port.layers.conv_geometry import Geometry, check_sizes, geometry
+from caffe_port.layers.conv_geometry import FORK_FIELDS, Geometry, check_sizes, geometry
 
 
 @register()
@@ -25,6 +25,7 @@ class Im2col(Layer):
     """
 
     bottoms: ClassVar[tuple[int, int | None]] = (1, 1)
+    fork_fields: ClassVar[tuple[str, ...]] = FORK_FIELDS
 
     def setup(self, bottom_shapes: list[Shape]) -> None:
         self.geometry: Geometry = geometry(self, bottom_shapes[0])

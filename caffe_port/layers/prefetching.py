@@ -84,8 +84,8 @@ class PrefetchingLayer(Layer):
             batch = self.stream.next()
         except DataError as e:
             raise self._named(e) from e
-        data = torch.from_numpy(batch.data)
-        return data if len(self.param.top) == 1 else (data, torch.from_numpy(batch.labels))
+        data = torch.as_tensor(batch.data)
+        return data if len(self.param.top) == 1 else (data, torch.as_tensor(batch.labels))
 
     # -- for the program around the net ------------------------------------------------------------------------------
 
@@ -102,6 +102,19 @@ class PrefetchingLayer(Layer):
             loader.transformer.rng = np.random.default_rng([self.seed, rank])
 
         self.stream.change(change)
+
+    def share_batches(self, rank: int, world: int) -> None:
+        """Deliver batches rank, rank + world, ... only, each the same as a process by itself would have."""
+
+        def change(loader: Loader) -> None:
+            loader.pass_over, loader.pass_between = rank, world - 1
+
+        self.stream.change(change)
+
+    def pin(self) -> None:
+        """Deliver batches in page-locked memory, for a net on a GPU."""
+        self.stream.change(lambda loader: None)
+        self.stream.pinned = True
 
     @property
     def skipped(self) -> int:

@@ -16,7 +16,7 @@ from caffe_port.errors import DataError
 from caffe_port.par.pictures import IGNORE, colour_labels, enlarge, save_png
 from caffe_port.par.report_pictures import shown_attributes
 
-HIGH, GAP, CAPTION = 256, 8, 20
+HIGH, GAP, CAPTION, WORDS = 320, 8, 20, 11
 INK, PAPER = (34, 33, 30), (255, 255, 255)
 
 
@@ -93,7 +93,7 @@ def grid(tiles: Sequence[tuple[np.ndarray, str]], columns: int) -> np.ndarray:
     """Tiles with captions below them, `columns` a row, on white."""
     if not tiles:
         return np.full((HIGH, HIGH, 3), 255, np.uint8)
-    font = ImageFont.load_default(13)
+    font = ImageFont.load_default(WORDS)
     wide, high = max(t.shape[1] for t, _ in tiles) + GAP, max(t.shape[0] for t, _ in tiles) + GAP
     caption = CAPTION if any(c for _, c in tiles) else 0
     rows = -(-len(tiles) // columns)

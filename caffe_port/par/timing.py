@@ -79,12 +79,12 @@ def _time(
     return Timing(variant, batch, statistics.median(taken), min(taken), max(taken), net.parameter_count(), one, megabytes)
 
 
-def table(timings: Sequence[Timing], machine: str) -> str:
-    """Text, with the paper's figures where it has them."""
+def table(timings: Sequence[Timing], machine: str, full_size: bool = True) -> str:
+    """Text; the paper's figures stand beside networks of its size only."""
     lines = [f"milliseconds a patch on {machine}", ""]
     lines.append(f"{'variant':<12}{'task':<13}{'batch':>6}{'median':>9}{'fastest':>9}{'slowest':>9}{'MACs':>10}  the paper")
     for t in timings:
-        paper = f"{PAPER[t.variant]:.2f} (GTX 1080 Ti)" if t.batch == 1 and t.variant in PAPER else ""
+        paper = f"{PAPER[t.variant]:.2f} (GTX 1080 Ti)" if full_size and t.batch == 1 and t.variant in PAPER else ""
         memory = f"  {t.megabytes:.0f} MiB" if t.megabytes is not None else ""
         lines.append(
             f"{t.variant:<12}{TASKS[t.variant]:<13}{t.batch:>6}{t.median:>9.2f}{t.fastest:>9.2f}{t.slowest:>9.2f}"

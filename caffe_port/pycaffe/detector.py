@@ -36,8 +36,7 @@ class Detector(Net):
         self.configure_crop(context_pad)
 
     def detect_windows(self, images_windows: Iterable[tuple[str, Sequence[Sequence[int]]]]) -> list[dict[str, Any]]:
-        """A dict (filename, window, prediction) for each window (ymin, xmin, ymax, xmax) of each (image file, windows).
-        """
+        """A dict (filename, window, prediction) a window (ymin, xmin, ymax, xmax), for each (image file, windows)."""
         jobs, crops = [], []
         for filename, windows in images_windows:
             image = io.load_image(filename)

@@ -52,6 +52,8 @@ def datum_to_array(datum: Any) -> np.ndarray:
     return np.array(datum.float_data, dtype=float).reshape(shape)
 
 
+Images = Sequence[np.ndarray] | np.ndarray
+Dims = Sequence[int] | np.ndarray  # height, width
 GRAY = np.array([0.2125, 0.7154, 0.0721], np.float32)  # of red, green, blue
 
 
@@ -71,7 +73,7 @@ def load_image(filename: str, color: bool = True) -> np.ndarray:
     return values if color else (values @ GRAY)[:, :, np.newaxis]
 
 
-def resize_image(image: np.ndarray, new_dims: Sequence[int], interp_order: int = 1) -> np.ndarray:
+def resize_image(image: np.ndarray, new_dims: Dims, interp_order: int = 1) -> np.ndarray:
     """H x W x K to `new_dims` (height, width), by splines of `interp_order` (1: bilinear), float32.
 
     The numbers of pycaffe with today's scikit-image: images of one or three channels are smoothed before they become
@@ -95,7 +97,7 @@ def resize_image(image: np.ndarray, new_dims: Sequence[int], interp_order: int =
     return (np.clip(out, 0, 1) * (high - low) + low).astype(np.float32)
 
 
-def oversample(images: Sequence[np.ndarray], crop_dims: Sequence[int]) -> np.ndarray:
+def oversample(images: Images, crop_dims: Dims) -> np.ndarray:
     """(10 N, height, width, K): of each of N images (H x W x K, all of one size) the four corners and the center, then
     these mirrored. ValueError: an image is smaller than the crop."""
     height, width = (int(n) for n in crop_dims)
@@ -103,22 +105,19 @@ def oversample(images: Sequence[np.ndarray], crop_dims: Sequence[int]) -> np.nda
     corners = [(y, x) for y in (0, spare[0]) for x in (0, spare[1])]
     places = [*corners, (spare[0] // 2, spare[1] // 2)]
     crops = [
-        image[y : y + height, x : x + width, :][:, ::step]
-        for image in images
-        for step in (1, -1)
-        for y, x in places
+        image[y : y + height, x : x + width, :][:, ::step] for image in images for step in (1, -1) for y, x in places
     ]
     return np.stack(crops).astype(np.float32)
 
 
-def center_crops(images: Sequence[np.ndarray], crop_dims: Sequence[int]) -> np.ndarray:
+def center_crops(images: Images, crop_dims: Dims) -> np.ndarray:
     """(N, height, width, K): the middle of each image; ours. ValueError as of `oversample`."""
     height, width = (int(n) for n in crop_dims)
     y, x = (n // 2 for n in _spare(images, height, width))
     return np.stack([image[y : y + height, x : x + width] for image in images])
 
 
-def _spare(images: Sequence[np.ndarray], height: int, width: int) -> tuple[int, int]:
+def _spare(images: Images, height: int, width: int) -> tuple[int, int]:
     rows, columns = images[0].shape[:2]
     if rows < height or columns < width:
         raise ValueError(f"images of {rows} x {columns} have no crop of {height} x {width}; resize them to more")

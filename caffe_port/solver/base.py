@@ -18,14 +18,14 @@ from caffe_port.errors import CaffeError, SolverError
 from caffe_port.islands import Islands
 from caffe_port.net import Net
 from caffe_port.proto import caffe_pb2, text
-from caffe_port.proto.forks import fork_fields
 from caffe_port.proto.load import read_solver
-from caffe_port.solver import debug_info, gradient, lr_policy, nets, state
+from caffe_port.solver import checks, debug_info, gradient, lr_policy, nets, resume, state
 from caffe_port.solver.actions import Action, Poll, never
 from caffe_port.solver.copying import copy_weights, save_weights
 from caffe_port.solver.rule import rule, single
 from caffe_port.solver.scores import Scores, elements, output_line
 from caffe_port.solver.smoothing import SmoothedLoss
+from caffe_port.solver.team import Team
 
 Callback = Callable[[], None]
 HDF5 = caffe_pb2.SolverParameter.HDF5
@@ -38,7 +38,8 @@ class Solver:
     `device`: where the nets live; `solver_mode` is the command's business, as in Caffe. `islands`: run the train net
     through the island driver, so that every blob has its data and diff after a step (pycaffe); otherwise through the
     functional driver, which is faster. `poll`: asked once an iteration whether to stop or to write a snapshot.
-    `log_nets`: write Caffe's lines about the nets as they are built.
+    `log_nets`: write Caffe's lines about the nets as they are built. `exact_resume`: snapshots have a third file, which
+    `restore` wants (see resume.py). `team`: the processes that train together (see parallel.py); its `start` comes next.
     """
 
     def __init__(
@@ -48,9 +49,13 @@ class Solver:
         islands: bool = False,
         poll: Poll = never,
         log_nets: bool = True,
+        exact_resume: bool = False,
+        team: Team | None = None,
     ) -> None:
         self.param = read_solver(param) if isinstance(param, str | os.PathLike) else param
         self.poll = poll
+        self.exact_resume = exact_resume
+        self.team = team or Team()
         self.callbacks: list[tuple[Callback, Callback]] = []
         self.iter = 0
         self.current_step = 0
@@ -58,7 +63,7 @@ class Solver:
         if log_nets:
             shown = text.format(self.param).rstrip()
             log.info("solver.cpp:45", f"Initializing solver from parameters: \n{shown}")
-        self._check()
+        checks.check(self.param)
         self.rule = rule(self.param)
         if self.param.random_seed >= 0:
             torch.manual_seed(self.param.random_seed)
@@ -75,7 +80,10 @@ class Solver:
         ]
         self.outputs: dict[str, Tensor] = {}
         self._moves: list[int] | None = None
-        self._smoothed = SmoothedLoss(self.param.average_loss)
+        self.smoothed = SmoothedLoss(self.param.average_loss)
+        self._restored_smoothed: SmoothedLoss | None = None
+        self._before_test: resume.Captured | None = None
+        self.last_snapshot: str | None = None
         self._clock = time.perf_counter()
         self._displayed = 0
         log.info("solver.cpp:57", "Solver scaffolding done.")
@@ -99,8 +107,8 @@ class Solver:
         if _due(self.iter, self.param.display):
             with torch.no_grad():
                 loss = self._forward(self.islands)
-            self._smoothed.add(loss, self.iter)
-            log.info("solver.cpp:327", f"Iteration {self.iter}, loss = {self._smoothed.value:g}")
+            self.smoothed.add(loss, self.iter)
+            log.info("solver.cpp:327", f"Iteration {self.iter}, loss = {self.smoothed.value:g}")
         if _due(self.iter, self.param.test_interval):
             self.test_all()
         log.info("solver.cpp:332", "Optimization Done.")
@@ -108,31 +116,33 @@ class Solver:
     def step(self, iterations: int) -> None:
         """That many iterations: clear, maybe test, accumulate, maybe display, update, maybe snapshot."""
         stop = self.iter + iterations
-        self._smoothed = SmoothedLoss(self.param.average_loss)
+        self.smoothed = self._restored_smoothed or SmoothedLoss(self.param.average_loss)
+        self._restored_smoothed = None
         self._clock = time.perf_counter()
         while self.iter < stop:
             self.clear_diffs()
             if _due(self.iter, self.param.test_interval) and (self.iter > 0 or self.param.test_initialization):
                 self.test_all()
+                self.requested_early_exit = self.team.any(self.requested_early_exit)
                 if self.requested_early_exit:
                     break
             for on_start, _ in self.callbacks:
                 on_start()
             display = _due(self.iter, self.param.display)
-            self._smoothed.add(self._accumulate(debug=display and self.param.debug_info), self.iter)
+            self.smoothed.add(self._accumulate(debug=display and self.param.debug_info), self.iter)
             if display:
                 self._display()
-            # The one place between backward and the update: what trains on several devices reduces the diffs here.
+            self.team.finish_diffs()
             for _, on_gradients_ready in self.callbacks:
                 on_gradients_ready()
             self.apply_update()
-            request = self.poll()
+            request = self.team.agreed(self.poll())
             if _due(self.iter, self.param.snapshot) or request is Action.SNAPSHOT:
                 self.snapshot()
             if request is Action.STOP:
                 self.requested_early_exit = True
                 break
-        self._smoothed.flush()
+        self.smoothed.flush()
 
     @torch.no_grad()
     def apply_update(self) -> None:
@@ -188,7 +198,7 @@ class Solver:
     @property
     def recent_loss(self) -> float:
         """The displayed loss as of the last loss that has arrived from the device: free to ask for."""
-        return float(self._smoothed.latest)
+        return float(self.smoothed.latest)
 
     def add_callback(self, on_start: Callback, on_gradients_ready: Callback) -> None:
         """Have `on_start` called before every iteration's passes, `on_gradients_ready` before every update."""
@@ -208,7 +218,9 @@ class Solver:
         """iter_size passes forward and backward; their mean loss. Diffs add up."""
         driver = debug_info.watched(self.net) if debug else self.islands
         loss: Tensor | float = 0.0
-        for _ in range(self.param.iter_size):
+        for number in range(self.param.iter_size):
+            if number == self.param.iter_size - 1:
+                self.team.last_pass()
             loss = loss + self._forward_backward(driver)
         return loss / self.param.iter_size
 
@@ -238,7 +250,7 @@ class Solver:
         log.info(
             "solver.cpp:239",
             f"Iteration {self.iter} ({speed:g} iter/s, {lapse:g}s/{self.param.display} iters), "
-            f"loss = {self._smoothed.value:g}",
+            f"loss = {self.smoothed.value:g}",
         )
         for i, (name, value) in enumerate(elements(self.outputs)):
             line = output_line(name, value, self.net.loss_weights[name])
@@ -247,10 +259,13 @@ class Solver:
     # -- tests -------------------------------------------------------------------------------------------------------
 
     def test_all(self) -> None:
-        """Every test net in turn, unless asked to stop."""
+        """Every test net in turn, unless asked to stop. A snapshot asked for meanwhile is of the moment before."""
+        self._before_test = resume.capture(self) if self.exact_resume else None
         for index in range(len(self.test_nets)):
             if not self.requested_early_exit:
                 self.test(index)
+        if not self.requested_early_exit:
+            self._before_test = None
 
     @torch.no_grad()
     def test(self, index: int = 0) -> Scores | None:
@@ -283,7 +298,8 @@ class Solver:
         request = self.poll()
         while request is not Action.NONE:
             if request is Action.SNAPSHOT:
-                self.snapshot()
+                if not self.team.postpones(request):
+                    self.snapshot()
             else:
                 self.requested_early_exit = True
             request = self.poll()
@@ -291,14 +307,23 @@ class Solver:
     # -- snapshots ---------------------------------------------------------------------------------------------------
 
     def snapshot(self) -> tuple[str, str]:
-        """Write weights, then state, each whole or not at all; their paths. An older snapshot is never touched."""
+        """Write weights, then state, each whole or not at all; their paths. An older snapshot is never touched.
+
+        With `exact_resume` the third file comes between the two: where there is a state, there is all that it needs. In a
+        team the root writes.
+        """
         hdf5 = self.param.snapshot_format == HDF5
         suffix = ".h5" if hdf5 else ""
         weights, standing = self.snapshot_name(f".caffemodel{suffix}"), self.snapshot_name(f".solverstate{suffix}")
         kind = "HDF5" if hdf5 else "binary proto"
+        captured = self.team.gather(self._before_test or resume.capture(self)) if self.exact_resume else []
+        self.last_snapshot = standing
+        if not self.team.is_root:
+            return weights, standing
         try:
             log.info(f"solver.cpp:{474 if hdf5 else 464}", f"Snapshotting to {kind} file {weights}")
             save_weights(self.net, weights, self.param.snapshot_diff)
+            resume.write(standing, captured)
             log.info(f"sgd_solver.cpp:{296 if hdf5 else 284}", f"Snapshotting solver state to {kind} file {standing}")
             history = [h.cpu().numpy() for h in self.history]
             state.write(standing, state.State(self.iter, self.current_step, weights, history))
@@ -310,55 +335,41 @@ class Solver:
         return weights, standing
 
     def snapshot_name(self, extension: str) -> str:
-        return f"{self.param.snapshot_prefix}_iter_{self.iter}{extension}"
+        return checks.snapshot_name(self.param, self.iter, extension)
 
     def restore(self, path: str | os.PathLike[str]) -> None:
         """Take iteration, step, history and weights from a `.solverstate` or `.solverstate.h5`.
 
-        The data layers start from their first record again, as in Caffe. Nothing is changed if the state does not fit.
+        Nothing is changed if the state does not fit. The data layers start from their first record again, as in Caffe;
+        with `exact_resume` they, the random streams and the displayed loss go on where they were. In a team the root reads.
         """
+        self.team.each(lambda: self._restore(path) if self.team.is_root else None)
+        self.team.spread(self)
+        self.last_snapshot = str(path)
+        if self.exact_resume:
+            captured = self.team.share(self.team.each(lambda: resume.read(path) if self.team.is_root else []))
+            self.team.each(lambda: self._resume(path, captured))
+
+    def _restore(self, path: str | os.PathLike[str]) -> None:
         found = state.read(path)
         state.check(found, [tuple(h.shape) for h in self.history], path)
         if found.learned_net:
             copy_weights(self.net, state.find_weights(found, path))
         if not state.is_hdf5(path):
             log.info("sgd_solver.cpp:336", "SGDSolver: restoring history")
-        self._moves = None
         for mine, theirs in zip(self.history, found.history, strict=True):
             mine.copy_(torch.tensor(theirs).reshape(mine.shape))
-        self.iter, self.current_step = found.iter, found.current_step
+        self.take_position(found.iter, found.current_step)
+
+    def _resume(self, path: str | os.PathLike[str], captured: list[resume.Captured]) -> None:
+        self._restored_smoothed = resume.restore(self, path, captured)
+
+    def take_position(self, iteration: int, current_step: int) -> None:
+        """Stand at this iteration, with a history that may be another one."""
+        self.iter, self.current_step = iteration, current_step
+        self._moves = None
 
     # -- making it ---------------------------------------------------------------------------------------------------
-
-    def _check(self) -> None:
-        """What Caffe finds out on the way, found out before anything is built."""
-        param = self.param
-        foreign = [name for name in fork_fields(param) if "." not in name]
-        if foreign:
-            raise SolverError(f"{', '.join(foreign)}: an option of a fork's solver that is not known here; remove it")
-        if param.average_loss < 1:
-            raise SolverError(f"average_loss must be at least 1, but is {param.average_loss}")
-        if param.iter_size < 1:
-            raise SolverError(f"iter_size must be at least 1, but is {param.iter_size}")
-        lr_policy.policy(param)
-        if param.weight_decay:
-            gradient.check_kind(param.regularization_type)
-        if param.snapshot:
-            self._check_snapshot_prefix()
-
-    def _check_snapshot_prefix(self) -> None:
-        if not self.param.HasField("snapshot_prefix"):
-            raise SolverError("snapshot is specified but snapshot_prefix is not")
-        probe = self.snapshot_name(".tempfile")
-        try:
-            with open(probe, "w"):
-                pass
-            os.remove(probe)
-        except OSError as error:
-            raise SolverError(
-                f"cannot write to snapshot prefix '{self.param.snapshot_prefix}' ({error.strerror}); "
-                "make sure that the directory exists and is writable"
-            ) from error
 
     def _build(self, definition: nets.Definition, message: str, device: torch.device | str, log_nets: bool) -> Net:
         log.info(definition.place, message + definition.source)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import torch
 from torch import Tensor
@@ -45,6 +47,24 @@ class SmoothedLoss:
         values = torch.stack(losses).float().cpu().numpy()
         for (iteration, _), value in zip(pending, values, strict=True):
             self._take(value, iteration)
+
+    def state(self) -> dict[str, Any]:
+        """What `of` makes it anew from: plain numbers, exact."""
+        self.flush()
+        return {
+            "size": self.size,
+            "losses": [float(loss) for loss in self.losses],
+            "count": self._count,
+            "latest": float(self.latest),
+            "warned": self._warned,
+        }
+
+    @classmethod
+    def of(cls, state: dict[str, Any]) -> SmoothedLoss:
+        made = cls(state["size"])
+        made.losses = [np.float32(loss) for loss in state["losses"]]
+        made._count, made.latest, made._warned = state["count"], np.float32(state["latest"]), state["warned"]
+        return made
 
     def _take(self, loss: np.float32, iteration: int) -> None:
         if not np.isfinite(loss) and not self._warned:

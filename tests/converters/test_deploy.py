@@ -98,3 +98,15 @@ def test_input_shapes_that_are_none(given) -> None:
 def test_an_input_that_the_net_does_not_have() -> None:
     with pytest.raises(ConvertError, match="'nope'.*the net's inputs are data"):
         deploy(nets.parse(nets.CLASSIC), {"nope": (1,)})
+
+
+def test_a_python_layer_has_the_role_of_its_instance() -> None:
+    python = 'type: "Python" python_param { module: "m" layer: "L" }'
+    net = nets.parse(f"""
+        layer {{ name: "reader" {python} top: "data" top: "label" }}
+        layer {{ name: "fc" type: "InnerProduct" bottom: "data" top: "fc" inner_product_param {{ num_output: 5 }} }}
+        layer {{ name: "mine" {python} bottom: "fc" top: "mine" }}
+        layer {{ name: "loss" {python} bottom: "mine" bottom: "label" top: "loss" loss_weight: 1 }}""")
+    result, notes = deploy(net, {"data": (2, 3)})
+    assert names(result) == ["data", "fc", "mine"]
+    assert any("loss layer 'loss'" in note for note in notes) and any("'data' of Python layer" in n for n in notes)

@@ -18,7 +18,7 @@ from converters.hub import format_of
 from tests.converters import nets
 
 GOLDEN = Path(__file__).parents[1] / "golden"
-FORMATS = ("x.caffemodel", "x.pt", "x.pth", "x.safetensors", "x.caffemodel.h5")
+FORMATS = ("x.caffemodel", "x.pt", "x.pth", "x.safetensors", "x.npz", "x.caffemodel.h5")
 NETS = {"classic": nets.CLASSIC, "residual": nets.RESIDUAL, "shared": nets.SHARED}
 
 
@@ -195,3 +195,15 @@ def test_two_layers_of_one_name_are_refused_where_blobs_go_by_name(tmp_path: Pat
     text = nets.SHARED.replace('"right" type', '"left" type')
     with pytest.raises(CaffeError, match="several layers of one name: left"):
         converters.write(nets.model(text), tmp_path / "x.pt")
+
+
+def test_a_mean_image_is_a_net_of_one_blob(tmp_path: Path) -> None:
+    mean = GOLDEN / "data" / "mean.binaryproto"
+    array = binary.read_blob(mean)
+    converters.convert(mean, tmp_path / "mean.npz")
+    assert np.array_equal(np.load(tmp_path / "mean.npz")["mean.w"], array)
+    converters.convert(tmp_path / "mean.npz", tmp_path / "mean.binaryproto")
+    assert np.array_equal(binary.read_blob(tmp_path / "mean.binaryproto"), array)
+    converters.convert(mean, tmp_path / "mean.onnx")
+    with pytest.raises(ConvertError, match="holds one blob, net 'shared' has 2|holds one blob, net 'shared' has 4"):
+        converters.write(nets.model(nets.SHARED), tmp_path / "x.binaryproto")

@@ -19,7 +19,7 @@ import converters
 from caffe_port.errors import CaffeError, WireError
 from tests.converters import nets
 
-FORMATS = ("x.caffemodel", "x.pt", "x.safetensors", "x.caffemodel.h5", "x.prototxt")
+FORMATS = ("x.caffemodel", "x.pt", "x.safetensors", "x.npz", "x.caffemodel.h5", "x.prototxt")
 SEEDS = int(os.environ.get("CAFFE_PORT_MUTATIONS", "60"))
 
 

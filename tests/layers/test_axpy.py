@@ -11,11 +11,12 @@ def reference(bottoms, blobs):
     return [a.reshape(*x.shape[:2], *[1] * (x.ndim - 2)) * x + y]
 
 
+FAILS = "it fails on its own rewriting of the layer"
 CASES = [
-    Case("as SENet", 'type: "Axpy"', [(2, 3, 1, 1), X, X], reference),
-    Case("vectors of weights", 'type: "Axpy"', [(2, 3), X, X], reference, opencv="it wants (N, C, 1, 1)"),
-    Case("rows", 'type: "Axpy"', [(2, 3), (2, 3, 4), (2, 3, 4)], reference, opencv="it wants pictures"),
-    Case("a message without options", 'type: "Axpy" axpy_param { }', [(2, 3, 1, 1), X, X], reference),
+    Case("as SENet", 'type: "Axpy"', [(2, 3, 1, 1), X, X], reference, opencv=FAILS),
+    Case("vectors of weights", 'type: "Axpy"', [(2, 3), X, X], reference, opencv=FAILS),
+    Case("rows", 'type: "Axpy"', [(2, 3), (2, 3, 4), (2, 3, 4)], reference, opencv=FAILS),
+    Case("a message without options", 'type: "Axpy" axpy_param { }', [(2, 3, 1, 1), X, X], reference, opencv=FAILS),
 ]
 test_cases = run(CASES)
 test_refused = refusals([

@@ -5,6 +5,9 @@ import pytest
 import torch
 
 from caffe_port.errors import LayerError, ShapeError
+from caffe_port.layers.base import TEST, TRAIN
+from caffe_port.net import Net
+from caffe_port.proto import caffe_pb2, text
 from tests.layers.runner import Case, make, run
 
 
@@ -39,6 +42,61 @@ CASES = [
          opencv="it has no batch statistics"),
 ]
 test_cases = run(CASES)
+FILLERS = 'scale_filler { type: "uniform" min: 0.5 max: 2 } bias_filler { type: "uniform" min: -1 max: 1 }'
+
+
+def nvidia(name, options, found, bottom=(4, 3, 5, 2), **more):
+    def tops(bottoms, blobs):
+        unit = found(bottoms, blobs[:3])[0]
+        return [unit * per_channel(blobs[3], unit) + per_channel(blobs[4], unit)]
+
+    more.setdefault("opencv", "it has three blobs")
+    return Case(f"NVIDIA, {name}", f'type: "BatchNorm" batch_norm_param {{ {options} }}', [bottom], tops, **more)
+
+
+NVIDIAS = [
+    nvidia("train", FILLERS, batch(), phase="TRAIN"),
+    nvidia("train, vectors", f"{FILLERS} eps: 0.1", batch(0.1), (7, 5), phase="TRAIN"),
+    nvidia("no filler", "scale_bias: true", batch(), phase="TRAIN"),
+    nvidia("no smaller eps", f"{FILLERS} eps: 0", batch(), phase="TRAIN"),
+    nvidia("one value a channel", FILLERS, batch(), (1, 3), phase="TRAIN"),
+    nvidia("stored", FILLERS, stored),
+    nvidia("stored, vectors", FILLERS, stored, (4, 3)),
+    nvidia("batch's own", f"{FILLERS} use_global_stats: false", batch()),
+]
+test_nvidias = run(NVIDIAS)
+
+
+def test_nvidias_statistics_are_averages():
+    layer = make(nvidia("l", f"{FILLERS} moving_average_fraction: 0.75", batch(), phase="TRAIN")).layer("l").double()
+    xs = [np.random.default_rng(i).normal(2, 3, (4, 3, 5, 2)) for i in range(4)]
+    wanted = None
+    for i, x in enumerate(xs):
+        layer(torch.tensor(x))
+        new = np.array([x.mean((0, 2, 3)), x.var((0, 2, 3))])
+        wanted = new if i < 2 else 0.75 * wanted + 0.25 * new
+    np.testing.assert_allclose(torch.stack([layer.mean, layer.variance]), wanted, rtol=1e-12)
+    assert layer.scale_factor.item() == 1
+
+
+def test_nvidias_rates():
+    layer = f'type: "BatchNorm" {"param { lr_mult: 2 } " * 5} batch_norm_param {{ {FILLERS} }}'
+    net = make(Case("l", layer, [(4, 3)], phase="TRAIN"))
+    assert [blob.lr_mult for blob in net.learnable] == [0, 0, 0, 2, 2]
+
+
+def test_nvidias_form_then_a_scale_in_one_pass():
+    """fuse.py joins the two: the slopes multiply."""
+    definition = f"""
+        layer {{ name: "x" type: "Input" top: "x" input_param {{ shape {{ dim: 4 dim: 3 dim: 5 }} }} }}
+        layer {{ name: "n" type: "BatchNorm" bottom: "x" top: "n" batch_norm_param {{ {FILLERS} }} }}
+        layer {{ name: "s" type: "Scale" bottom: "n" top: "s"
+                 scale_param {{ bias_term: true filler {{ type: "gaussian" }} bias_filler {{ type: "gaussian" }} }} }}"""
+    for phase in (TRAIN, TEST):
+        net = Net(text.parse(definition, caffe_pb2.NetParameter).message, phase).double()
+        x = torch.randn(4, 3, 5, dtype=torch.float64)
+        joined = net.run({"x": x}).outputs["s"]
+        torch.testing.assert_close(joined, net.run({"x": x}, keep=True).values["s"], rtol=1e-10, atol=1e-12)
 
 
 def test_statistics_are_sums_with_a_count():

@@ -7,7 +7,7 @@ import torch
 from caffe_port.errors import LayerError
 from tests.layers.detection import greedy, grid_priors, iou
 from tests.layers.refusals import refusals
-from tests.layers.runner import Case, make, run
+from tests.layers.runner import Case, inputs, make, run
 
 LOSS = "a loss: dropped by its role"
 H, W, C, N = 3, 4, 3, 3
@@ -146,13 +146,15 @@ def case(name, options, share=True, classes=C, truth=TRUTH, spread=0.5, extra=""
     rng = np.random.default_rng(4)
     bottoms = [rng.normal(size=(N, P * (1 if share else classes) * 4)) * spread, rng.normal(size=(N, P * classes)), PRIORS, truth]
     settings = more.pop("ref", {})
+    more.setdefault("gradient", False)  # element by element is slow here: see test_gradient
     return Case(name, f'type: "MultiBoxLoss" multibox_loss_param {{ num_classes: {classes} {options} }} {extra}',
                 bottoms, reference(share=share, classes=classes, **settings), onnx=LOSS, opencv=LOSS, **more)
 
 
 APART = "share_location: false mining_type: NONE"
 CASES = [
-    case("as SSD has it", "code_type: CENTER_SIZE neg_pos_ratio: 2", ref=dict(code="CENTER_SIZE", ratio=2)),
+    case("as SSD has it", "code_type: CENTER_SIZE neg_pos_ratio: 2", ref=dict(code="CENTER_SIZE", ratio=2),
+         gradient=(0,)),
     case("corners", "", ref={}),
     case("corner sizes", "code_type: CORNER_SIZE", ref=dict(code="CORNER_SIZE")),
     *(case(f"{code}, variance in target", f"code_type: {code} encode_variance_in_target: true", spread=0.1,
@@ -183,11 +185,21 @@ CASES = [
     *(case(f"{norm}", "", extra=f"loss_param {{ normalization: {norm} }}", ref=dict(norm=norm))
       for norm in ("FULL", "BATCH_SIZE", "NONE")),
     case("normalize: false", "", extra="loss_param { normalize: false }", ref=dict(norm="BATCH_SIZE")),
-    case("location only", "", extra="propagate_down: [true, false, false, false]", ref=dict(parts=(True, False)), gradient=(0,)),
+    case("location only", "", extra="propagate_down: [true, false, false, false]", ref=dict(parts=(True, False))),
     case("no true box", "", truth=np.full((1, 1, 2, 8), -1.0), ref={}),
     case("no true box, no mining", "mining_type: NONE", truth=np.full((1, 1, 1, 8), -1.0), ref=dict(mining="NONE")),
 ]
 test_cases = run(CASES)
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
+def test_gradient(case):
+    """The derivative along a random direction."""
+    layer = make(case).double().layer("l")
+    locations, scores, priors, truth = (torch.tensor(a) for a in inputs(case))
+    free = (locations.requires_grad_(), scores.requires_grad_())
+    torch.manual_seed(1)
+    assert torch.autograd.gradcheck(lambda *b: layer(*b, priors, truth), free, fast_mode=True)
 
 
 @pytest.mark.parametrize(("row", "words"), [

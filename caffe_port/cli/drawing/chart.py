@@ -22,8 +22,10 @@ class Series:
 
 
 def chart(title: str, x_label: str, y_label: str, series: list[Series], legend: str = "upper right") -> Picture:
-    """A picture of the series. Points that are no finite numbers interrupt their line. `legend`: "upper right" or
-    "lower right"; it moves to the other of these corners where fewer points lie behind it. DataError: nothing to draw."""
+    """A picture of the series. Points that are no finite numbers interrupt their line. DataError: there are no others.
+
+    `legend`: "upper right" or "lower right"; it moves to the other of these corners where fewer points lie behind it.
+    """
     finite = [p for s in series for p in s.points if math.isfinite(p[0]) and math.isfinite(p[1])]
     if not finite:
         raise DataError(f"{title}: not one of the values is a finite number")
@@ -45,11 +47,15 @@ def chart(title: str, x_label: str, y_label: str, series: list[Series], legend: 
     picture.add(Text((frame[0] + frame[2]) / 2, TOP / 2, title, 18))
     for tick in y_ticks:
         y = place((x_low, tick))[1]
-        picture.add(Line([(frame[0], y), (frame[2], y)], GRID), Text(frame[0] - 8, y, _number(tick, y_ticks), 13, QUIET, "end"))
+        picture.add(
+            Line([(frame[0], y), (frame[2], y)], GRID), Text(frame[0] - 8, y, _number(tick, y_ticks), 13, QUIET, "end")
+        )
     for tick in x_ticks:
         if x_low <= tick <= x_high:
             x = place((tick, 0))[0]
-            picture.add(Line([(x, frame[1]), (x, frame[3])], GRID), Text(x, frame[3] + 16, _number(tick, x_ticks), 13, QUIET))
+            picture.add(
+                Line([(x, frame[1]), (x, frame[3])], GRID), Text(x, frame[3] + 16, _number(tick, x_ticks), 13, QUIET)
+            )
     picture.add(
         Line([(frame[0], frame[1]), (frame[0], frame[3]), (frame[2], frame[3])], QUIET, 1.2),
         Text((frame[0] + frame[2]) / 2, HEIGHT - 20, x_label, 14),
@@ -136,5 +142,7 @@ def _legend(
         y = top + 16 + 20 * i
         color = COLORS[i % len(COLORS)]
         picture.add(
-            Line([(x + 10, y), (x + 34, y)], color, 1.8), _marker((x + 22, y), color, i), Text(x + 42, y, one.label, 13, INK, "start")
+            Line([(x + 10, y), (x + 34, y)], color, 1.8),
+            _marker((x + 22, y), color, i),
+            Text(x + 42, y, one.label, 13, INK, "start"),
         )

@@ -15,6 +15,7 @@ from caffe_port.cli.drawing.ranked import Ranked
 
 Point = tuple[float, float]
 
+
 @dataclass
 class Layout:
     """`centers` of the nodes, `paths` of the edges (a start and three points a Bezier piece), and the whole size."""
@@ -76,7 +77,7 @@ def _without_cycles(count: int, edges: Sequence[tuple[int, int]]) -> list[tuple[
 
 
 def _ranks(count: int, edges: Sequence[tuple[int, int]]) -> list[int]:
-    """The longest path to each node; then what only feeds others moves down beside its first reader."""
+    """The longest path to each node; then sources, and blobs that come out of them, move down to their first reader."""
     after: list[list[int]] = [[] for _ in range(count)]
     before: list[list[int]] = [[] for _ in range(count)]
     for a, b in edges:
@@ -94,13 +95,16 @@ def _ranks(count: int, edges: Sequence[tuple[int, int]]) -> list[int]:
             if not waiting[target]:
                 ready.append(target)
     for node in reversed(order):
-        if after[node] and len(before[node]) <= len(after[node]) and all(ranks[b] == 0 or not before[b] for b in before[node]):
+        feeds_only = len(before[node]) <= len(after[node]) and not any(before[b] for b in before[node])
+        if after[node] and feeds_only:
             ranks[node] = min(ranks[target] for target in after[node]) - 1
     lowest = min(ranks, default=0)
     return [rank - lowest for rank in ranks]
 
 
-def _rank_places(graph: Ranked, rows: list[list[int]], xs: list[float], spaces: list[float]) -> tuple[list[float], list[float]]:
+def _rank_places(
+    graph: Ranked, rows: list[list[int]], xs: list[float], spaces: list[float]
+) -> tuple[list[float], list[float]]:
     """Top and depth of each rank; ranks stand further apart where edges between them go far sideways."""
     depths = [max(graph.depths[node] for node in row) for row in rows]
     tops = [0.0]

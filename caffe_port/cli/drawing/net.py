@@ -170,7 +170,7 @@ def draw(net: Any, rankdir: str = "LR", phase: int | None = None, display_lrm: b
         return x + MARGIN, y + HEAD
 
     picture.add(Text(picture.width / 2, HEAD / 2, title, 18))
-    for (_, _, text), path in zip(graph.edges, layout.paths, strict=True):
+    for path in layout.paths:
         picture.add(Line([place(p) for p in path], QUIET, 1.2, curved=True, arrow=True))
     for node, center in zip(graph.nodes, layout.centers, strict=True):
         _node(picture, node, place(center), upwards=rankdir == "BT")
@@ -203,8 +203,8 @@ def _edge_labels(picture: Picture, graph: Graph, layout: Layout, place: Any, acr
                 x, y = (x + 4, y - 8) if next_x > x else (x - 4 - wide, y - 8)
             else:
                 x, y = x + 6, y + (9 if next_y > y else -9)
-            picture.add(Polygon(_box(x, y - 5, x + wide, y + 5), "#ffffff", "#ffffff", 0.0))  # other arrows end behind it
-            picture.add(Text(x, y, text, LABEL, QUIET, "start"))
+            behind = Polygon(_box(x, y - 5, x + wide, y + 5), "#ffffff", "#ffffff", 0.0)  # hides arrows that pass
+            picture.add(behind, Text(x, y, text, LABEL, QUIET, "start"))
 
 
 def _box(x0: float, y0: float, x1: float, y1: float) -> list[Point]:
@@ -213,4 +213,5 @@ def _box(x0: float, y0: float, x1: float, y1: float) -> list[Point]:
 
 def _octagon(x0: float, y0: float, x1: float, y1: float) -> list[Point]:
     c = min(8.0, (y1 - y0) / 3)
-    return [(x0 + c, y0), (x1 - c, y0), (x1, y0 + c), (x1, y1 - c), (x1 - c, y1), (x0 + c, y1), (x0, y1 - c), (x0, y0 + c)]
+    right = [(x1 - c, y0), (x1, y0 + c), (x1, y1 - c), (x1 - c, y1)]
+    return [*right, (x0 + c, y1), (x0, y1 - c), (x0, y0 + c), (x0 + c, y0)]

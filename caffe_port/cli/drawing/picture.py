@@ -93,8 +93,7 @@ def svg(picture: Picture) -> str:
     """The picture as an SVG file's text."""
     w, h = f"{picture.width:.0f}", f"{picture.height:.0f}"
     out = [
-        f'<svg xmlns="http://www.w3.org/2000/svg" width="{w}" height="{h}" viewBox="0 0 {w} {h}" '
-        f'font-family="{FONT}">',
+        f'<svg xmlns="http://www.w3.org/2000/svg" width="{w}" height="{h}" viewBox="0 0 {w} {h}" font-family="{FONT}">',
         f"<title>{escape(picture.title)}</title>",
         f'<rect width="{w}" height="{h}" fill="#ffffff"/>',
     ]

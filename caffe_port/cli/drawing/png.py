@@ -24,7 +24,8 @@ def png(picture: Picture, scale: float = 2.0) -> bytes:
 
     scale = min(scale, (MOST / (picture.width * picture.height)) ** 0.5, 60000 / max(picture.width, picture.height))
     if scale < 0.2:
-        raise CaffeError(f"the picture has {picture.width:.0f} x {picture.height:.0f} units, too many for a PNG: write SVG")
+        size = f"{picture.width:.0f} x {picture.height:.0f}"
+        raise CaffeError(f"the picture has {size} units, too many for a PNG: write SVG")
     width, height = round(picture.width * scale), round(picture.height * scale)
     out = Image.new("RGB", (width, height), "#ffffff")
     placed = [(_extent(shape), shape) for shape in picture.shapes]

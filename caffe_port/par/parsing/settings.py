@@ -72,7 +72,7 @@ class ParserSettings:
             len(self.blocks) == 4 and min(self.blocks) >= 1, f"blocks are {self.blocks}; give four numbers of 1 or more"
         )
         check(self.output_stride in (8, 16, 32), f"output_stride is {self.output_stride}; it may be 8, 16 or 32")
-        check(min(self.size) >= 32, f"size {self.size} is smaller than the 32 pixels that the last stage needs")
+        check(min(self.size) >= 16, f"size {self.size} is too small; 16 pixels are the least")
         check(self.solver in ("SGD", "Adam"), f"solver '{self.solver}' is neither SGD nor Adam")
         for field in ("classes", "width", "batch"):
             check(getattr(self, field) >= 1, f"{field} is {getattr(self, field)}; it must be at least 1")

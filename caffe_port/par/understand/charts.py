@@ -91,7 +91,7 @@ def matrix(title: str, values: np.ndarray, names: Sequence[str], order: Sequence
 
 
 MATRIX_STYLE = """
-.matrices{display:grid;grid-template-columns:repeat(auto-fit,minmax(min(100%,19rem),1fr));gap:1.2rem}
+.matrices{display:grid;grid-template-columns:repeat(auto-fit,minmax(min(100%,26rem),1fr));gap:1.6rem 2rem}
 .matrix{margin:0}.matrix svg{font-size:8px}.matrix .plus{fill:var(--two)}.matrix .minus{fill:var(--bad)}
 .matrix .frame{fill:none;stroke:var(--line)}
 """

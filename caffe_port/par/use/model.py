@@ -160,7 +160,7 @@ def run_files(run: Path) -> tuple[Path, Path, Path, str | None]:
     trained = [found[-1] for stage in STAGES if (found := snapshots(run, stage))]
     if not trained:
         raise CaffeError(f"{run}: holds no trained weights yet")
-    return nets / "deploy.prototxt", trained[-1], net or nets / "train_val.prototxt", about.get("data")
+    return nets / "deploy.prototxt", trained[-1], nets / "train_val.prototxt", about.get("data")
 
 
 def _beside(model: Path) -> Path:

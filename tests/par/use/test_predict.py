@@ -1,0 +1,155 @@
+"""Trained networks on pictures, folders, videos: the same numbers by every way in, and what is written."""
+
+from __future__ import annotations
+
+import csv
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from caffe_port.errors import CaffeError, DataError
+from caffe_port.net import Net
+from caffe_port.par.use.model import Transform, open_model
+from caffe_port.par.use.predict import predict
+from caffe_port.par.use.sources import files, frames, keys, pictures
+from caffe_port.proto import load
+from tests.par import nets
+from tests.par.trees import picture
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory) -> dict[str, Path]:
+    folder = tmp_path_factory.mktemp("use")
+    data = nets.data(folder / "data")
+    net, weights = nets.network(folder / "nets", data)
+    run = folder / "run"
+    run.mkdir()
+    (run / "joint_iter_3.caffemodel").write_bytes(weights.read_bytes())
+    (run / "run.json").write_text(json.dumps({"nets": str(net), "data": str(data)}))
+    return {"data": data, "net": net, "weights": weights, "run": run}
+
+
+@pytest.fixture(scope="module")
+def photos(tmp_path_factory) -> Path:
+    folder = tmp_path_factory.mktemp("photos")
+    for n in range(5):
+        picture(folder / f"{n}.png", n, (48 + n, 30))
+    return folder
+
+
+def expected(made, image: np.ndarray) -> dict[str, np.ndarray]:
+    """Of one picture at the network's size."""
+    x = (image[..., ::-1].astype(np.float32) - np.array([100, 110, 120], np.float32)) * np.float32(0.02)
+    net = Net(load.read_net(made["net"] / "deploy.prototxt"))
+    net.copy_from(str(made["weights"]))
+    with torch.no_grad():
+        outputs = net(data=torch.from_numpy(np.ascontiguousarray(x.transpose(2, 0, 1)[None])))
+    return {name: value[0].numpy() for name, value in outputs.items()}
+
+
+def test_from_files_and_from_a_run(made) -> None:
+    image = np.random.default_rng(0).integers(0, 256, (32, 16, 3), np.uint8)
+    wanted = expected(made, image)
+    for model in (open_model(made["run"]), open_model(made["net"] / "deploy.prototxt", made["weights"])):
+        found = model.predict([image])[0]
+        np.testing.assert_allclose(list(found.attributes.values()), wanted["par2_prob"], atol=1e-6)
+        np.testing.assert_allclose(found.probability["par1"], wanted["par1_prob"], atol=1e-6)
+        np.testing.assert_array_equal(found.labels, wanted["seg2_prob"].argmax(0))
+        np.testing.assert_array_equal(found.labels_at((32, 16)), found.labels)
+        assert "Female" in found.attributes and len(model.classes) == 20
+
+
+def test_onnx_gives_the_same(made, photos, tmp_path) -> None:
+    pytest.importorskip("onnxruntime")
+    import converters
+
+    path = made["run"] / "model.onnx"
+    converters.convert(made["weights"], path, model=made["net"] / "deploy.prototxt")
+    ours, theirs = (predict([photos], open_model(m)) for m in (made["run"], path))
+    for a, b in zip(ours, theirs, strict=True):
+        np.testing.assert_allclose(list(a["attributes"].values()), list(b["attributes"].values()), atol=2e-4)
+
+
+@pytest.mark.parametrize("batch", [1, 2, 16])
+def test_what_is_written(made, photos, batch, tmp_path) -> None:
+    rows = predict([photos], open_model(made["run"]), tmp_path, batch=batch, threshold=0.4)
+    assert [r["key"] for r in rows] == ["0", "1", "2", "3", "4"]
+    assert json.loads((tmp_path / "predictions.json").read_text()) == rows
+    table = list(csv.DictReader((tmp_path / "predictions.csv").read_text().splitlines()))
+    assert float(table[3]["Hat"]) == rows[3]["attributes"]["Hat"]
+    assert all(sum(r["parts"].values()) == pytest.approx(1, abs=0.01) for r in rows)
+    for row in rows:
+        assert set(row["positives"]) == {n for n, p in row["attributes"].items() if p > 0.4}
+        surest = [row["attributes"][n] for n in row["positives"]]
+        assert surest == sorted(surest, reverse=True)
+        assert (tmp_path / f"{row['key']}.png").stat().st_size > 500
+
+
+def test_the_batch_does_not_matter(made, photos) -> None:
+    model = open_model(made["run"])
+    one, all_ = predict([photos], model, batch=1), predict([photos], model, batch=16)
+    for a, b in zip(one, all_, strict=True):
+        np.testing.assert_allclose(list(a["attributes"].values()), list(b["attributes"].values()), atol=2e-4)
+
+
+def test_video(made, tmp_path) -> None:
+    cv2 = pytest.importorskip("cv2")
+    film = cv2.VideoWriter(str(tmp_path / "walk.avi"), cv2.VideoWriter_fourcc(*"MJPG"), 10, (32, 64))
+    for n in range(6):
+        film.write(np.full((64, 32, 3), 40 * n, np.uint8))
+    film.release()
+    rows = predict([tmp_path / "walk.avi"], open_model(made["run"]), tmp_path / "out", every=2)
+    assert [r["key"] for r in rows] == ["walk_000000", "walk_000002", "walk_000004"]
+    assert [r["time"] for r in rows] == [0, 0.2, 0.4]
+    assert len(list(frames(tmp_path / "out" / "walk.mp4", "made"))) == 3
+
+
+def test_parser_has_parts_only(made, photos, tmp_path) -> None:
+    net, weights = nets.parser(tmp_path / "net", made["data"])
+    rows = predict([photos], open_model(net / "deploy.prototxt", weights), tmp_path / "out")
+    assert set(rows[0]) == {"key", "path", "parts"} and (tmp_path / "out" / "0.png").exists()
+
+
+def test_transform() -> None:
+    image = np.zeros((4, 2, 3), np.uint8)
+    image[..., 0] = 10
+    out = Transform((4, 2), (1, 2, 3), 0.5)([image])
+    np.testing.assert_allclose(out[0, :, 0, 0], [-0.5, -1, 3.5])  # blue, green, red
+
+
+KEYS = [
+    (["a/1.jpg", "b/1.jpg"], ["a_1", "b_1"]),
+    (["a/1.jpg", "a/1.png"], ["a_1", "a_1_2"]),
+    (["x/1.jpg", "x/2.jpg"], ["1", "2"]),
+]
+
+
+@pytest.mark.parametrize(("paths", "wanted"), KEYS)
+def test_keys(paths, wanted) -> None:
+    assert keys([Path(p) for p in paths]) == wanted
+
+
+def test_refused(made, photos, tmp_path) -> None:
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "notes.txt").write_text("x")
+    (tmp_path / "bad.png").write_text("not a picture")
+    cases = [
+        (lambda: files([tmp_path / "none.jpg"]), DataError, "there is no such picture"),
+        (lambda: files([tmp_path / "empty"]), DataError, "holds no picture or video"),
+        (lambda: files([tmp_path / "notes.txt"]), DataError, "neither a picture nor a video"),
+        (lambda: list(pictures([tmp_path / "bad.png"])), DataError, "cannot be read"),
+        (lambda: open_model(tmp_path / "m.onnx"), CaffeError, "there is no such model"),
+        (lambda: open_model(tmp_path / "empty"), CaffeError, "holds no run.json"),
+        (lambda: open_model(made["net"] / "deploy.prototxt"), CaffeError, "give its weights too"),
+        (lambda: open_model(made["net"] / "train_val.prototxt"), CaffeError, "give its weights too"),
+    ]
+    for call, kind, message in cases:
+        with pytest.raises(kind, match=message):
+            call()
+    alone = tmp_path / "deploy.prototxt"
+    alone.write_text((made["net"] / "deploy.prototxt").read_text())
+    with pytest.raises(CaffeError, match="name it with --net"):
+        open_model(alone, made["weights"])
