@@ -8,13 +8,15 @@ data sets' MATLAB files; pillow decodes images. Extras are needed by what their 
 from setuptools import find_packages, setup
 
 EXTRAS = {
+    "onnx": ["onnx>=1.16"],  # core already; the name that error messages give
     "onnxruntime": ["onnxruntime>=1.16"],  # runs exported files: the parity proof
     "opencv": ["opencv-python-headless>=4.8,<5"],  # an independent Caffe reader to compare with; OpenCV 5 dropped it
     "hdf5": ["h5py>=3.8"],  # .caffemodel.h5, .solverstate.h5, HDF5Data
     "safetensors": ["safetensors>=0.4"],  # .safetensors
     "leveldb": ["plyvel>=1.5"],  # Data layers on LevelDB
 }
-DEV = ["pytest>=8", "pytest-xdist>=3.5", "hypothesis>=6.100", "ruff>=0.6", "mypy>=1.10", "grpcio-tools==1.59.5"]
+DEV = ["pytest>=8", "pytest-xdist>=3.5", "hypothesis>=6.100", "ruff>=0.6", "mypy>=1.10"]
+DEV += ["types-PyYAML", "grpcio-tools>=1.59"]  # the last one regenerates proto/caffe_pb2.py
 
 setup(
     name="caffe-port",
@@ -34,7 +36,7 @@ setup(
         "onnx>=1.16",
         "pyyaml>=6",
         "scipy>=1.11",
-        "pillow>=10",
+        "pillow>=10.1",
     ],
     extras_require={
         **EXTRAS,

@@ -45,8 +45,11 @@ def deploy(net: Any, inputs: Mapping[str, Shape] | None = None) -> tuple[Any, li
     for layer in full.layer:
         layer.ClearField("phase")
         layer.ClearField("blobs")
-    test = filter.filter_net(full, caffe_pb2.TEST, full.state.level)
+    test = filter.filter_net(full, caffe_pb2.TEST)  # at level 0 and in the file's own stages, as Caffe reads a file
     test.ClearField("state")
+    for layer in test.layer:  # the rules have been followed; read again, without the stages, they would say otherwise
+        layer.ClearField("include")
+        layer.ClearField("exclude")
     makers = {top: layer for layer in full.layer if role(layer) == "data" for top in layer.top}
     makers.update({top: layer for layer in test.layer if role(layer) == "data" for top in layer.top})
 

@@ -49,7 +49,10 @@ class Node:
 
 def number(value: Any) -> str:
     """A number as the shortest literal that is the same float32."""
-    text = str(np.float32(value))
+    single = np.float32(value)
+    text = str(single)
+    if np.isfinite(single) and abs(float(text)) > float(np.finfo(np.float32).max):  # the shortest text rounds away from zero
+        text = repr(float(single))
     return f'float("{text}")' if text in ("inf", "-inf", "nan") else text
 
 
@@ -229,6 +232,7 @@ OPS: dict[str, Callable[[Node], str]] = {
     "Elu": lambda n: f"F.elu({n.inputs[0]}, {number(n.get('alpha', 1.0))})",
     "Equal": _infix("=="),
     "Exp": _method("exp"),
+    "Expand": lambda n: f"torch.as_tensor({n.inputs[0]}).expand({n.inputs[1]}.tolist())",
     "Flatten": _flatten,
     "Gather": _gather,
     "Gemm": _gemm,
@@ -256,6 +260,7 @@ OPS: dict[str, Callable[[Node], str]] = {
     "ReduceSumSquare": _reduce(".square()", "sum"),
     "Relu": lambda n: f"F.relu({n.inputs[0]})",
     "Reshape": _reshape,
+    "Shape": lambda n: f"torch.tensor({n.inputs[0]}.shape)",
     "Sigmoid": _method("sigmoid"),
     "Slice": _slice,
     "Softmax": lambda n: f"{n.inputs[0]}.softmax({n.get('axis', -1)})",

@@ -2,8 +2,8 @@
 
     python tools/extract_features.py WEIGHTS NET BLOB1[,BLOB2,...] DB1[,DB2,...] BATCHES lmdb|leveldb [CPU|GPU] [DEVICE]
 
-Under torchrun (torchrun --nproc_per_node=4 tools/extract_features.py ...) the processes share the batches, on a GPU each if
-GPU is given, and the databases are the same.
+Under torchrun (torchrun --nproc_per_node=4 tools/extract_features.py ...) processes share the batches, each on a GPU
+of its own if GPU is given, and the databases are the same.
 
 NET is a prototxt with a data layer; it is built for the TEST phase. Each blob goes to its own new database.
 """

@@ -79,7 +79,8 @@ def by_onnx(asked: Question, folder: Path) -> Outputs:
     net = asked.model().runtime()
     names = value_names(net)
     made = run_onnx(export(net), asked.inputs)
-    return {name: made[names[net.graph.last[name].id]] for name in net.outputs if names[net.graph.last[name].id] in made}
+    outputs = {name: names[net.graph.last[name].id] for name in net.outputs}
+    return {name: made[inside] for name, inside in outputs.items() if inside in made}
 
 
 def by_source(asked: Question, folder: Path) -> Outputs:
@@ -141,8 +142,8 @@ def table() -> str:
     counts = {way: Counter(row[way][0] for row in found.values()) for way in WAYS}
     lines = [
         "# One-trap nets", "",
-        f"{len(traps)} nets, each isolating one rule, answered by a genuine Caffe (CPU). Right: every output to",
-        f"{TOLERANCE:g} of its scale. Written by `python tools/trap_table.py`; the nets are in `tests/converters/`.", "",
+        f"{len(traps)} nets, each isolating one rule, answered by a genuine Caffe (CPU). Right: every output",
+        f"to {TOLERANCE:g} of its scale. By `python tools/trap_table.py`; the nets: `tests/converters/trap_*.py`.", "",
         f"| of {len(traps)} | right | refused by name | silently wrong |", "|---|---|---|---|",
         *(f"| caffe_port, {way} | {c[RIGHT]} | {c[REFUSED]} | {c[WRONG]} |" for way, c in counts.items()), "",
         "Published for others on another set of such nets (102), for scale only:", "",

@@ -51,7 +51,7 @@ def add_skip_bad_records(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--skip_bad_records",
         action="store_true",
-        help="leave records out that cannot be used, log each, and say at the end how many (absent: the first ends the run)",
+        help="leave out records that cannot be used, log and count them (absent: the first one ends the run)",
     )
 
 

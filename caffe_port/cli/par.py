@@ -6,6 +6,11 @@
     caffe-port par train nets --out runs/drawn               stage I, then the joint training
     caffe-port par report runs/drawn                         measures, conversions, their proof, one page
 
+    caffe-port par predict photos --model runs/drawn --out said
+                                                             attributes and parts of your own pictures
+    caffe-port par experiment table1 --dataset drawn --data data/drawn --seed 1 2
+                                                             the paper's ablations; then `par understand runs/drawn`
+
 `caffe-port par demo` is all of it on drawn pedestrians. `caffe-port train` runs the solvers one by one as well.
 """
 
@@ -29,6 +34,7 @@ STEPS = (
     ("understand", "what an experiment's networks learned", par_paper.understand_arguments, par_paper.run_understand),
     ("figures", "the paper's figures 4 and 5 from a model", par_paper.figures_arguments, par_paper.run_figures),
     ("time", "inference time of each variant", par_paper.time_arguments, par_paper.run_time),
+    ("weights", "published weights to start from", par_use.weights_arguments, par_use.run_weights),
     ("parser", "the body parser's network and solver", par_use.parser_arguments, par_use.run_parser),
     (
         "evaluate-parser",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -11,15 +12,28 @@ from caffe_port.cli.flags import add_gpu, positive
 from caffe_port.cli.par_data import _option, _size
 from caffe_port.cli.par_run import _device
 
+SCRATCH = (
+    "No initial weights: every network trains from scratch, while the paper's start from ImageNet's ResNet-50. "
+    "`caffe-port par weights` lists published ones, among them a thin ResNet-50 for --width=32 --set=stem=64."
+)
+
 
 def experiment_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("table", choices=("table1", "table2"), help="table1: the ablations; table2: both losses")
     parser.add_argument("--dataset", required=True, metavar="NAME", help="its name: rap, peta, ccp, drawn or your own")
-    parser.add_argument("--data", required=True, metavar="FOLDER", help="the prepared data; made there if --root is given")
+    parser.add_argument(
+        "--data", required=True, metavar="FOLDER", help="the prepared data; made there if --root is given"
+    )
     parser.add_argument("--root", metavar="FOLDER", help="the unpacked data set, to be prepared first (drawn: '-')")
-    parser.add_argument("--split", type=positive, metavar="K", help="which of the data set's published splits (with --root)")
-    parser.add_argument("--segmentations", metavar="FOLDER", help="label maps for a data set without its own (with --root)")
-    parser.add_argument("--option", action="append", default=[], metavar="NAME=VALUE", help="of the reader (with --root)")
+    parser.add_argument(
+        "--split", type=positive, metavar="K", help="which of the data set's published splits (with --root)"
+    )
+    parser.add_argument(
+        "--segmentations", metavar="FOLDER", help="label maps for a data set without its own (with --root)"
+    )
+    parser.add_argument(
+        "--option", action="append", default=[], metavar="NAME=VALUE", help="of the reader (with --root)"
+    )
     parser.add_argument("--size", type=_size, default=(256, 128), metavar="HxW", help="of the pictures (with --root)")
     parser.add_argument("--out", metavar="FOLDER", help="where it goes (default runs/NAME); a begun experiment goes on")
     parser.add_argument("--seed", type=int, nargs="+", default=[1], metavar="N", help="one training a seed (default 1)")
@@ -27,11 +41,15 @@ def experiment_arguments(parser: argparse.ArgumentParser) -> None:
         "--epochs", type=float, metavar="N", help="of the joint training; stage I gets half as many (default 60 and 30)"
     )
     parser.add_argument("--width", type=positive, default=64, metavar="N", help="of the backbone (default 64)")
-    parser.add_argument("--batch", type=positive, default=8, metavar="N", help="training batch (default 8, the paper's)")
+    parser.add_argument(
+        "--batch", type=positive, default=8, metavar="N", help="training batch (default 8, the paper's)"
+    )
     parser.add_argument("--base_lr", type=float, metavar="X", help="for every row (default: the paper's, by variant)")
     parser.add_argument("--weights", default="", metavar="A,B", help="weights to start from (default: from scratch)")
     parser.add_argument("--map", metavar="FILE", help="weights/maps/*.yaml that brings them into the branches")
-    parser.add_argument("--set", action="append", default=[], metavar="NAME=VALUE", dest="knobs", help="generator setting")
+    parser.add_argument(
+        "--set", action="append", default=[], metavar="NAME=VALUE", dest="knobs", help="generator setting"
+    )
     parser.add_argument("--only", metavar="TEXT", help="only trainings whose name holds this, to share the work")
     parser.add_argument("--collect", action="store_true", help="train nothing; write the tables of what is done")
     add_gpu(parser)
@@ -51,6 +69,8 @@ def run_experiment(args: argparse.Namespace) -> int:
     plan = _plan(args)
     out.mkdir(parents=True, exist_ok=True)
     (out / "plan.json").write_text(json.dumps(_plain(plan), indent=1) + "\n", encoding="utf-8")
+    if not plan.weights and not args.collect:
+        print(SCRATCH, file=sys.stderr)
     if not args.collect:
         with steps() as step, signals() as poll:
             run_jobs(plan, args.table, out, _device(args.gpu), poll, step, args.only)

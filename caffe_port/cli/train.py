@@ -86,7 +86,7 @@ def run(args: argparse.Namespace) -> int:
         _solve(solver)
         if args.skip_bad_records:
             tell_skipped([solver.net, *solver.test_nets], team)
-    log.info("caffe.cpp:250", "Optimization Done.")
+        log.info("caffe.cpp:250", "Optimization Done.")
     return 0
 
 
@@ -147,8 +147,9 @@ def _resume(args: argparse.Namespace, solver: Any) -> None:
         return
     if any(node.layer.role == "data" for node in solver.net.graph.nodes):
         log.info("data_layer.cpp:73", "Restarting data prefetching from start.")
-    if Path(file_name(args.snapshot)).is_file():
-        log.info("caffe.cpp:235", f"{file_name(args.snapshot)} is not used; --exact-resume would go on where the data was")
+    exact = file_name(args.snapshot)
+    if Path(exact).is_file():
+        log.info("caffe.cpp:235", f"{exact} is not used; --exact-resume would go on where the data was")
 
 
 def _stop_after(solver: Any, iterations: int) -> None:

@@ -1,4 +1,4 @@
-"""scale * x + shift with constants, as torch and as ONNX. Used by Exp, Log and Power."""
+"""scale * x + shift with constants, as torch and as ONNX."""
 
 from __future__ import annotations
 

@@ -34,8 +34,8 @@ class BatchNorm(Layer):
 
     NVIDIA's form, with `scale_bias`, scale_filler or bias_filler, has a slope and a bias inside: y * scale + bias. Two
     more blobs: scale (C), 1, and bias (C), 0, unless their fillers say otherwise; they learn, at the rates that their
-    param entries give (NVIDIA overwrites these with 1). Its mean and variance are averages: the batch's in the first two
-    passes, then f * stored + (1 - f) * batch's, the variance divided by m; scale_factor stays 1. eps is at least 1e-5.
+    param entries give (NVIDIA overwrites these with 1). Its mean and variance are averages: the batch's in the first
+    two passes, then f * stored + (1 - f) * batch's, the variance divided by m; scale_factor stays 1. eps is at least 1e-5.
 
     Where several processes train together each has its own batch, and its own mean and variance, as in Caffe; with
     `total` set, the sum over the processes, these are of all their batches.

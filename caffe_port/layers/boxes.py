@@ -61,13 +61,19 @@ def encode(boxes: Tensor, priors: Tensor, variances: Tensor | None, code: int) -
 
 
 def suppress(
-    boxes: Tensor, valid: Tensor, threshold: float, eta: float = 1, pixels: float = 0, inclusive: bool = False
+    boxes: Tensor,
+    valid: Tensor,
+    threshold: float,
+    eta: float = 1,
+    pixels: float = 0,
+    inclusive: bool = False,
+    most: int | None = None,
 ) -> Tensor:
     """Which boxes greedy non-maximum suppression keeps: (rows, K) of bool.
 
     boxes (rows, K, 4), each row best first; valid (rows, K). The best box left is kept, those that overlap it by more
     than `threshold` (at least, if `inclusive`) are dropped, and so on. With `eta` < 1 the threshold shrinks by it at
-    every box kept, down to 0.5. All rows go side by side, one kept box a step.
+    every box kept, down to 0.5. `most`: stop after so many of a row. All rows go side by side, one kept box a step.
     """
     rows, count = valid.shape
     keep = torch.zeros_like(valid)
@@ -77,11 +83,11 @@ def suppress(
     limit = torch.full((rows, 1), threshold, dtype=boxes.dtype, device=boxes.device)
     worst = torch.full((rows, count), -1.0, dtype=boxes.dtype, device=boxes.device)  # overlap with any box kept
     left = valid
-    while True:
+    for _ in range(count if most is None else min(most, count)):
         chosen = left.to(torch.uint8).argmax(1)
         any_left = left.any(1, keepdim=True)
         if not any_left.any():
-            return keep
+            break
         keep[row, chosen] |= any_left[:, 0]
         overlap = overlaps(boxes[row, chosen][:, None], boxes, pixels)
         worst = torch.where(any_left, torch.maximum(worst, overlap), worst)
@@ -89,6 +95,7 @@ def suppress(
             limit = torch.where(any_left & (limit > 0.5), limit * eta, limit)
         free = worst < limit if inclusive else worst <= limit
         left = left & (place > chosen[:, None]) & free
+    return keep
 
 
 def count_priors(layer: Layer, locations: Shape, scores: Shape, priors: Shape, classes: int, offsets: int) -> int:

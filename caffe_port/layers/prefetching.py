@@ -34,6 +34,10 @@ class PrefetchingLayer(Layer):
     bottoms = (0, 0)
     verbose: bool = False
 
+    def transformer(self) -> Transformer:
+        """What every record goes through."""
+        return Transformer(self.param.transform_param, self.phase, self.title)
+
     def open(self, transformer: Transformer, seed: int) -> Records:
         """The records, from the first on. `seed` for their order, where `is_random`."""
         raise NotImplementedError(type(self).__name__)
@@ -56,7 +60,7 @@ class PrefetchingLayer(Layer):
         if self.batch_size < 1:
             raise self.error("batch_size must be given, and at least 1")
         try:
-            transformer = Transformer(self.param.transform_param, self.phase, self.title)
+            transformer = self.transformer()
             random = transformer.is_random or self.is_random
             self.seed = int(torch.randint(0, 2**31 - 1, ())) if random else 0
             transformer.rng = np.random.default_rng([self.seed, 0])

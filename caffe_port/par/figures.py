@@ -1,7 +1,8 @@
 """Figures 4 and 5 of the paper from any trained model, as PNG files.
 
-Figure 4: pictures and their segmentation truth. Figure 5: a picture, its true and predicted segmentations of both stages in
-shades of grey, and the activation maps before pooling of some attributes in grey, where darker means less likely.
+Figure 4: pictures and their segmentation truth. Figure 5: a picture, its true and predicted segmentations of both
+stages in shades of grey, and the activation maps before pooling of some attributes in grey, where darker means less
+likely.
 """
 
 from __future__ import annotations
@@ -21,8 +22,8 @@ INK, PAPER = (34, 33, 30), (255, 255, 255)
 
 
 def write_figures(
-    pictures: Mapping[str, np.ndarray], attributes: Sequence[str], rates: Sequence[float], classes: int, out: str | Path,
-    maps: int = 6,
+    pictures: Mapping[str, np.ndarray], attributes: Sequence[str], rates: Sequence[float], classes: int,
+    out: str | Path, maps: int = 6,
 ) -> list[Path]:  # fmt: skip
     """`pictures` as `Evaluation.save_pictures` keeps them. figure5.png always; figure4.png where there is a truth."""
     if "image" not in pictures or not len(pictures["image"]):

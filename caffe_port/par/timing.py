@@ -40,12 +40,16 @@ class Timing:
 
 def time_variants(
     variants: Sequence[str] = VARIANTS, batches: Sequence[int] = (1, 32), device: str = "cpu", repeats: int = 30,
-    warmup: int = 5, dataset: str = "rap", attributes: int = 51, step: Callable[[str], None] | None = None, **knobs: Any,
+    warmup: int = 5, dataset: str = "rap", attributes: int = 51, step: Callable[[str], None] | None = None,
+    **knobs: Any,
 ) -> list[Timing]:  # fmt: skip
-    """Time the deploy nets with their starting weights (the time does not depend on them); `knobs` go to the generator."""
+    """Time the deploy nets with their starting weights (the time does not depend on them); `knobs` go to the
+    generator."""
     found = []
     for variant in variants:
-        deploy = generate(dataset, attributes, variant=variant, train_images=1, test_images=1, **knobs)["deploy.prototxt"]
+        deploy = generate(dataset, attributes, variant=variant, train_images=1, test_images=1, **knobs)[
+            "deploy.prototxt"
+        ]
         net = Net(text.parse(deploy, caffe_pb2.NetParameter).message)
         net.to(device)
         shape = net.graph.last["data"].shape
@@ -56,9 +60,7 @@ def time_variants(
     return found
 
 
-def _time(
-    net: Net, variant: str, batch: int, shape: Sequence[int], device: str, repeats: int, warmup: int
-) -> Timing:
+def _time(net: Net, variant: str, batch: int, shape: Sequence[int], device: str, repeats: int, warmup: int) -> Timing:
     cuda = device.startswith("cuda")
     data = torch.randn(batch, *shape[1:], device=device)
     taken = []
@@ -76,13 +78,17 @@ def _time(
                 taken.append(1000 * (time.perf_counter() - began) / batch)
     megabytes = torch.cuda.max_memory_allocated(device) / 2**20 if cuda else None
     one = net.macs() // max(shape[0], 1)
-    return Timing(variant, batch, statistics.median(taken), min(taken), max(taken), net.parameter_count(), one, megabytes)
+    return Timing(
+        variant, batch, statistics.median(taken), min(taken), max(taken), net.parameter_count(), one, megabytes
+    )
 
 
 def table(timings: Sequence[Timing], machine: str, full_size: bool = True) -> str:
     """Text; the paper's figures stand beside networks of its size only."""
     lines = [f"milliseconds a patch on {machine}", ""]
-    lines.append(f"{'variant':<12}{'task':<13}{'batch':>6}{'median':>9}{'fastest':>9}{'slowest':>9}{'MACs':>10}  the paper")
+    lines.append(
+        f"{'variant':<12}{'task':<13}{'batch':>6}{'median':>9}{'fastest':>9}{'slowest':>9}{'MACs':>10}  the paper"
+    )
     for t in timings:
         paper = f"{PAPER[t.variant]:.2f} (GTX 1080 Ti)" if full_size and t.batch == 1 and t.variant in PAPER else ""
         memory = f"  {t.megabytes:.0f} MiB" if t.megabytes is not None else ""

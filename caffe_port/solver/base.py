@@ -39,7 +39,7 @@ class Solver:
     through the island driver, so that every blob has its data and diff after a step (pycaffe); otherwise through the
     functional driver, which is faster. `poll`: asked once an iteration whether to stop or to write a snapshot.
     `log_nets`: write Caffe's lines about the nets as they are built. `exact_resume`: snapshots have a third file, which
-    `restore` wants (see resume.py). `team`: the processes that train together (see parallel.py); its `start` comes next.
+    `restore` wants (see resume.py). `team`: the processes that train together (see parallel.py); call its `start` next.
     """
 
     def __init__(
@@ -171,8 +171,8 @@ class Solver:
         self.iter += 1
 
     def _moving(self) -> list[int]:
-        """Which learnable blobs an update may change: all but those of rate 0 that get no diff, no decay and have no history
-        so far, on which every rule does nothing (BatchNorm's statistics, fixed bilinear weights)."""
+        """Which learnable blobs an update may change: all but those of rate 0 that get no diff, no decay and have no
+        history so far, on which every rule does nothing (BatchNorm's statistics, fixed bilinear weights)."""
         if self._moves is None:
             count, decay = len(self.net.learnable), self.param.weight_decay
             self._moves = [
@@ -309,8 +309,8 @@ class Solver:
     def snapshot(self) -> tuple[str, str]:
         """Write weights, then state, each whole or not at all; their paths. An older snapshot is never touched.
 
-        With `exact_resume` the third file comes between the two: where there is a state, there is all that it needs. In a
-        team the root writes.
+        With `exact_resume` the third file comes between the two: where there is a state, there is all that it needs.
+        In a team the root writes.
         """
         hdf5 = self.param.snapshot_format == HDF5
         suffix = ".h5" if hdf5 else ""
@@ -341,7 +341,8 @@ class Solver:
         """Take iteration, step, history and weights from a `.solverstate` or `.solverstate.h5`.
 
         Nothing is changed if the state does not fit. The data layers start from their first record again, as in Caffe;
-        with `exact_resume` they, the random streams and the displayed loss go on where they were. In a team the root reads.
+        with `exact_resume` they, the random streams and the displayed loss go on where they were. In a team the root
+        reads.
         """
         self.team.each(lambda: self._restore(path) if self.team.is_root else None)
         self.team.spread(self)

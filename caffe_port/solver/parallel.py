@@ -2,9 +2,9 @@
 
     torchrun --nproc_per_node=4 -m caffe_port train --solver=solver.prototxt
 
-Rank r of n reads the records r, r + n, r + 2n, ...; the diffs are summed over the ranks and divided by n before they are
-clipped, normalised and regularised, so that every rank makes the same update; rank 0 tests, logs and writes snapshots.
-Its BatchNorm statistics are those in the snapshots. Source: `NCCL<Dtype>` in src/caffe/parallel.cpp, and solver.cpp.
+Rank r of n reads the records r, r + n, r + 2n, ...; the diffs are summed over the ranks and divided by n before they
+are clipped, normalised and regularised, so that every rank makes the same update; rank 0 tests, logs and writes
+snapshots, with its own BatchNorm statistics. Source: `NCCL<Dtype>` in src/caffe/parallel.cpp, and src/caffe/solver.cpp.
 
 For a net whose outputs do not depend on a batch as a whole, n ranks of batch b are one process of batch n * b, to
 rounding. BatchNorm normalises each rank's batch by itself, as in Caffe, unless `sync_bn` is asked for; a loss that
@@ -58,8 +58,8 @@ def joined(sync_bn: bool = False) -> Iterator[Team]:
     missing = [name for name in ("RANK", "MASTER_ADDR", "MASTER_PORT") if name not in os.environ]
     if missing:
         raise SolverError(
-            f"WORLD_SIZE is {os.environ['WORLD_SIZE']}, but {', '.join(missing)} is not set; start with torchrun, or unset "
-            "WORLD_SIZE to train in one process"
+            f"WORLD_SIZE is {os.environ['WORLD_SIZE']}, but {', '.join(missing)} is not set; start with torchrun, or "
+            "unset WORLD_SIZE to train in one process"
         )
     gpu = torch.cuda.is_available() and dist.is_nccl_available()
     try:
@@ -220,8 +220,8 @@ class Ranks(Team):
             last = self.solver.last_snapshot if self.solver is not None else None
             way_out = f"start again with --snapshot={last}" if last else "no snapshot has been written in this run"
             raise SolverError(
-                f"rank {self.rank}: another process of this run is gone or does not answer ({_first(e)}); what it said is in "
-                f"its own output. Training stops; {way_out}"
+                f"rank {self.rank}: another process of this run is gone or does not answer ({_first(e)}); "
+                f"what it said is in its own output. Training stops; {way_out}"
             ) from e
 
 

@@ -5,8 +5,8 @@ diff is there, so that the network works while backward goes on; a small first b
 in one fixed order: a process in which some blob gets no diff sends zeros for it when backward is over, and the others
 meet it there.
 
-torch's DistributedDataParallel does the same for a module's forward. It is not used, because a blob without a diff needs
-a search of the graph there at every step, and because the island driver (`debug_info`) has no such forward.
+torch's DistributedDataParallel does the same for a module's forward. It is not used, because a blob without a diff
+needs a search of the graph there at every step, and because the island driver (`debug_info`) has no such forward.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""`PREFIX_iter_N.resume`: what Caffe's two snapshot files leave out, so that a resumed run has the uninterrupted one's bits.
+"""`PREFIX_iter_N.resume`: what Caffe's two snapshot files leave out, so that a resumed run loses nothing, not one bit.
 
 It holds where every data layer stands (cursor, order, the transformer's random stream, of the batch last delivered, not
 of those made ahead), the random streams of torch, NumPy and Python, the states of recurrent layers, and the losses that
@@ -88,8 +88,8 @@ def restore(solver: Solver, path: str | os.PathLike[str], captured: Sequence[Cap
     layers = dict(_layers(solver))
     if facts["iter"] != solver.iter or set(facts["layers"]) != set(layers):
         raise SolverError(
-            f"{where}: it is of iteration {facts['iter']} of a solver with the layers {_listed(facts['layers'])}; here it is "
-            f"iteration {solver.iter} and {_listed(layers)}"
+            f"{where}: it is of iteration {facts['iter']} of a solver with the layers {_listed(facts['layers'])}; "
+            f"here it is iteration {solver.iter} and {_listed(layers)}"
         )
     for title, layer in layers.items():
         if isinstance(layer, Recurrent):
@@ -108,7 +108,7 @@ def restore(solver: Solver, path: str | os.PathLike[str], captured: Sequence[Cap
 
 
 def write(state: str | os.PathLike[str], captured: Sequence[Captured]) -> None:
-    """Write the file, whole or not at all. Without anything captured one of an older run is removed: it would not fit."""
+    """Write the file, whole or not at all. Without anything captured an older run's is removed: it would not fit."""
     name = file_name(state)
     if not captured:
         Path(name).unlink(missing_ok=True)
@@ -127,8 +127,8 @@ def read(state: str | os.PathLike[str]) -> list[Captured]:
     name = file_name(state)
     if not os.path.isfile(name):
         raise SolverError(
-            f"there is no file '{name}': the snapshot was written without --exact-resume. Leave the flag out to resume as "
-            "Caffe does, with the data from the first record on"
+            f"there is no file '{name}': the snapshot was written without --exact-resume. Leave the flag out to resume "
+            "as Caffe does, with the data from the first record on"
         )
     try:
         with np.load(name, allow_pickle=False) as file:

@@ -53,6 +53,10 @@ layer { name: "sc" type: "Scale" bottom: "x" top: "x" scale_param { bias_term: t
 layer { name: "re" type: "ReLU" bottom: "x" top: "x" }
 layer { name: "ab" type: "AbsVal" bottom: "x" top: "y" }
 """,
+    "bn_params_of_old_files": _input("2 3 4 5") + """
+layer { name: "bn" type: "BatchNorm" bottom: "x" top: "y" batch_norm_param { use_global_stats: true }
+  param { lr_mult: 0 } param { lr_mult: 0 } param { lr_mult: 0 } }
+""",
     "inplace_dropout_between": _input("2 3") + _ip("a", "x")
     + 'layer { name: "d" type: "Dropout" bottom: "a" top: "a" }\n' + _ip("b", "a"),
     "residual": _input("2 4") + _ip("a", "x") + _relu("ra", "a", "a") + _ip("b", "a") + _sum("x b")
@@ -127,9 +131,11 @@ layers { name: "p" type: POWER bottom: "c" top: "p" power_param { power: 2 } }
 """,
     "v1_shared": """
 input: "x" input_dim: 2 input_dim: 3 input_dim: 1 input_dim: 1
-layers { name: "a" type: INNER_PRODUCT bottom: "x" top: "a" param: "w" param: "b" inner_product_param { num_output: 3 } }
+layers { name: "a" type: INNER_PRODUCT bottom: "x" top: "a" param: "w" param: "b"
+  inner_product_param { num_output: 3 } }
 layers { name: "r" type: TANH bottom: "a" top: "a" }
-layers { name: "b" type: INNER_PRODUCT bottom: "a" top: "b" param: "w" param: "b" inner_product_param { num_output: 3 } }
+layers { name: "b" type: INNER_PRODUCT bottom: "a" top: "b" param: "w" param: "b"
+  inner_product_param { num_output: 3 } }
 """,
     "v1_include": """
 input: "x" input_dim: 2 input_dim: 3 input_dim: 1 input_dim: 4

@@ -95,3 +95,18 @@ def run_free(cases: Sequence[Case]) -> Callable[..., None]:
         checks[check](case)
 
     return test_free
+
+
+def gradients(cases: Sequence[Case]) -> Callable[..., None]:
+    """The derivative along random directions: for cases too large to go through element by element."""
+
+    @pytest.mark.parametrize("case", cases, ids=[case.name for case in cases])
+    def test_gradient(case: Case) -> None:
+        layer = runner.make(case).double().layer("l")
+        given = [torch.tensor(a) for a in runner.inputs(case)]
+        allowed = range(len(given)) if layer.differentiable_bottoms is None else layer.differentiable_bottoms
+        free = [given[i].requires_grad_() for i in allowed]
+        torch.manual_seed(1)
+        assert torch.autograd.gradcheck(lambda *_: layer(*given), free, fast_mode=True)
+
+    return test_gradient

@@ -8,6 +8,7 @@ forward, or the layer refuses as declared; OpenCV's own Caffe reader gives forwa
 
 from __future__ import annotations
 
+import re
 import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -91,8 +92,14 @@ def close(got: np.ndarray, want: np.ndarray, tolerance: float, what: str, case: 
     worst = np.unravel_index(int(np.argmax(error)), error.shape)
     assert error[worst] <= tolerance * scale, (
         f"{case.name}: {what}: worst at {tuple(int(i) for i in worst)}: {got[worst]!r}, not {want[worst]!r} "
-        f"(scale {scale:.3g}, tolerance {tolerance:g}); rerun only this with -k '{case.name}'"
+        f"(scale {scale:.3g}, tolerance {tolerance:g}); rerun only this with -k '{only(case)}'"
     )
+
+
+def only(case: Case) -> str:
+    """A pytest -k expression for the case: its words, joined."""
+    words = re.findall(r"\w+", case.name)
+    return " and ".join(words) or case.name
 
 
 def feed(case: Case, dtype: torch.dtype) -> dict[str, torch.Tensor]:

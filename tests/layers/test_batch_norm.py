@@ -91,7 +91,7 @@ def test_nvidias_form_then_a_scale_in_one_pass():
         layer {{ name: "x" type: "Input" top: "x" input_param {{ shape {{ dim: 4 dim: 3 dim: 5 }} }} }}
         layer {{ name: "n" type: "BatchNorm" bottom: "x" top: "n" batch_norm_param {{ {FILLERS} }} }}
         layer {{ name: "s" type: "Scale" bottom: "n" top: "s"
-                 scale_param {{ bias_term: true filler {{ type: "gaussian" }} bias_filler {{ type: "gaussian" }} }} }}"""
+                 scale_param {{ bias_term: true filler {{ type: "gaussian" }} bias_filler {{ value: 3 }} }} }}"""
     for phase in (TRAIN, TEST):
         net = Net(text.parse(definition, caffe_pb2.NetParameter).message, phase).double()
         x = torch.randn(4, 3, 5, dtype=torch.float64)

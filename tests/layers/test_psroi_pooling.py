@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from caffe_port.errors import LayerError
+from tests.layers.detection import gradients
 from tests.layers.refusals import refusals
 from tests.layers.runner import Case, make, run
 
@@ -34,9 +35,10 @@ def reference(d, g, scale=1.0):
     return tops
 
 
-def case(name, d, g, rois, scale=1.0, images=2, **more):
+def case(name, d, g, rois, scale=1.0, images=2, size=(9, 11), **more):
     param = f"psroi_pooling_param {{ output_dim: {d} group_size: {g} spatial_scale: {scale} }}"
-    return Case(name, f'type: "PSROIPooling" {param}', [(images, d * g * g, 9, 11), rois], reference(d, g, scale), **more)
+    return Case(name, f'type: "PSROIPooling" {param}', [(images, d * g * g, *size), rois], reference(d, g, scale),
+                **{"gradient": False, **more})
 
 
 ONE = INSIDE * [0, 1, 1, 1, 1]
@@ -47,9 +49,11 @@ CASES = [
     case("one bin", 4, 1, INSIDE),
     case("across the border", 1, 4, np.array([[0, -5, -3, 4, 5], [1, 6, 5, 20, 12]], float)),
     case("outside and inverted", 2, 2, np.array([[0, 30, 2, 40, 5], [0, 6, 6, 2, 1], [1, -9, -9, -3, -2]], float)),
-    case("no region", 2, 3, np.zeros((0, 5)), gradient=False, opencv="it has no empty blobs"),
+    case("small", 1, 2, np.array([[0, 1, 0, 3, 2]], float), images=1, size=(3, 4), gradient=True),
+    case("no region", 2, 3, np.zeros((0, 5)), opencv="it has no empty blobs"),
 ]
 test_cases = run(CASES)
+test_gradient = gradients(CASES[:-1])
 OPTIONS = "output_dim: 2 group_size: 3 spatial_scale: 1"
 test_refused = refusals([
     (f'type: "PSROIPooling" psroi_pooling_param {{ {options} }}', bottoms, 1, words) for options, bottoms, words in [

@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from caffe_port.errors import LayerError
+from tests.layers.detection import gradients
 from tests.layers.refusals import refusals
 from tests.layers.runner import Case, make, run
 
@@ -39,7 +40,7 @@ def reference(h, w, scale=1.0):
 
 def case(name, h, w, rois, scale=1.0, features=X, **more):
     return Case(name, f'type: "ROIPooling" roi_pooling_param {{ pooled_h: {h} pooled_w: {w} spatial_scale: {scale} }}',
-                [features, rois], reference(h, w, scale), **more)
+                [features, rois], reference(h, w, scale), **{"gradient": False, **more})
 
 
 CASES = [
@@ -51,9 +52,11 @@ CASES = [
     case("outside and inverted", 2, 2, np.array([[0, 30, 2, 40, 5], [0, 6, 6, 2, 1], [1, -9, -9, -3, -2]], float)),
     case("halves", 2, 2, np.array([[0, 0.5, 1.5, 4.5, 6.5], [1, -0.5, 2.5, 5.5, 7.5]], float)),
     case("four axes", 2, 3, INSIDE.reshape(4, 5, 1, 1)),
-    case("no region", 2, 3, np.zeros((0, 5)), gradient=False, opencv="it has no empty blobs"),
+    case("small", 2, 2, np.array([[0, 1, 0, 3, 2]], float), features=(1, 2, 3, 4), gradient=True),
+    case("no region", 2, 3, np.zeros((0, 5)), opencv="it has no empty blobs"),
 ]
 test_cases = run(CASES)
+test_gradient = gradients(CASES[:-1])
 test_refused = refusals([
     ('type: "ROIPooling" roi_pooling_param { pooled_h: 2 }', [X, (4, 5)], 1, "give pooled_h and pooled_w"),
     ('type: "ROIPooling" roi_pooling_param { pooled_h: 2 pooled_w: 2 }', [X, (4, 4)], 1, r"regions must be \(R, 5\)"),

@@ -55,10 +55,11 @@ CASES = [
 ]
 CASES += [
     wpal("bands", "pyramid_height: 2 base_bin_h: 3 fineness_w: 1", (12, 7), [((4, 7), (4, 7)), ((2, 7), (2, 7))]),
-    wpal("fineness 3", "pyramid_height: 2 fineness_h: 3 fineness_w: 3", (9, 10), [((9, 10), (9, 10)), ((3, 4), (3, 4))]),
+    wpal("fineness 3", "pyramid_height: 2 fineness_h: 3 fineness_w: 3", (9, 10), [((9, 10),) * 2, ((3, 4),) * 2]),
     wpal("overlap", "pyramid_height: 2 overlap_ratio_h: 0.2 overlap_ratio_w: 0.2", (10, 10),
          [((10, 10), (8, 8)), ((7, 7), (3, 3))]),
-    wpal("the stride shrinks", "pyramid_height: 3 overlap_ratio_h: 0", (5, 8), [((5, 8),) * 2, ((3, 4),) * 2, ((2, 2), (1, 2))]),
+    wpal("the stride shrinks", "pyramid_height: 3 overlap_ratio_h: 0", (5, 8),
+         [((5, 8),) * 2, ((3, 4),) * 2, ((2, 2), (1, 2))]),
     wpal("0.7 of 10 is 7 in float32", "pyramid_height: 1 overlap_ratio_w: 0.7", (6, 10), [((6, 10), (6, 3))]),
     wpal("AVE", "pyramid_height: 2 pool: AVE base_bin_w: 2", (6, 9), [((6, 5), (6, 5)), ((3, 3), (3, 3))], "AVE"),
 ]

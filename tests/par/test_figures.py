@@ -14,7 +14,10 @@ NAMES = ["Hat", "Bag", "Coat"]
 
 def kept(stages: int = 2) -> dict[str, np.ndarray]:
     random = np.random.default_rng(0)
-    out = {"image": random.integers(0, 256, (2, 32, 16, 3), np.uint8), "truth": np.array([[1, 0, 0], [0, 0, 1]], np.uint8)}
+    out = {
+        "image": random.integers(0, 256, (2, 32, 16, 3), np.uint8),
+        "truth": np.array([[1, 0, 0], [0, 0, 1]], np.uint8),
+    }
     out |= {"prob2": random.random((2, 3)), "par2_map": random.normal(size=(2, 3, 2, 1))}
     if stages == 2:
         out |= {"par1_map": random.normal(size=(2, 3, 4, 2)), "att_y": random.normal(size=(2, 3, 2, 1))}

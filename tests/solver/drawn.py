@@ -1,4 +1,4 @@
-"""A small database of drawn records, and nets that learn them: for tests that need data layers and several processes."""
+"""A small database of drawn records, and nets that learn them: for tests with data layers and several processes."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ COUNT = 22  # of no batch size below a multiple, so that batches run over the en
 DATA = """
 layer { name: "data" type: "Data" top: "data" top: "label" include { phase: TRAIN } transform_param { %(transform)s }
         data_param { source: "train_lmdb" backend: LMDB batch_size: %(batch)d %(reading)s } }
-layer { name: "data" type: "Data" top: "data" top: "label" include { phase: TEST } transform_param { crop_size: 5 scale: 0.01 }
+layer { name: "data" type: "Data" top: "data" top: "label" include { phase: TEST } transform_param { %(fixed)s }
         data_param { source: "train_lmdb" backend: LMDB batch_size: 3 } }
 """
 BODY = """
-layer { name: "conv" type: "Convolution" bottom: "data" top: "conv" param { lr_mult: 1 } param { lr_mult: 2 decay_mult: 0 }
-        convolution_param { num_output: 4 kernel_size: 3 weight_filler { type: "xavier" } } }
+layer { name: "conv" type: "Convolution" bottom: "data" top: "conv" param { lr_mult: 2 }
+        convolution_param { num_output: 4 kernel_size: 3 bias_term: false weight_filler { type: "xavier" } } }
 %(middle)s
 layer { name: "relu" type: "ReLU" bottom: "conv" top: "conv" }
-layer { name: "ip" type: "InnerProduct" bottom: "conv" top: "ip"
+layer { name: "ip" type: "InnerProduct" bottom: "conv" top: "ip" param { lr_mult: 1 } param { decay_mult: 0 }
         inner_product_param { num_output: 3 weight_filler { type: "xavier" } } }
 layer { name: "loss" type: "SoftmaxWithLoss" bottom: "ip" bottom: "label" top: "loss" }
 layer { name: "accuracy" type: "Accuracy" bottom: "ip" bottom: "label" top: "accuracy" include { phase: TEST } }
@@ -34,7 +34,7 @@ layer { name: "scale" type: "Scale" bottom: "conv" top: "conv" scale_param { bia
 DROP = """
 layer { name: "drop" type: "Dropout" bottom: "conv" top: "conv" }
 """
-# Nobody reads "aside", so no diff reaches its blobs; "tied" uses conv's blobs a second time.
+# No loss is above "aside", so no diff reaches its blobs.
 ASIDE = """
 layer { name: "aside" type: "InnerProduct" bottom: "data" top: "aside" inner_product_param { num_output: 2 } }
 layer { name: "quiet" type: "Silence" bottom: "aside" }
@@ -59,11 +59,12 @@ def write(
     more: str = "",
     middle: str = "",
     batch: int = 4,
-    transform: str = "crop_size: 5 scale: 0.01",
+    transform: str = "scale: 0.01",
     reading: str = "",
     solver: str = SOLVER,
 ) -> None:
-    """Net and solver into `folder`. A random crop is in the TRAIN phase: `transform` without crop_size has none."""
-    net = (DATA + BODY) % {"batch": batch, "middle": middle, "transform": transform, "reading": reading}
+    """Net and solver into `folder`. The TEST phase has the transform without the mirror."""
+    options = {"batch": batch, "middle": middle, "transform": transform, "reading": reading}
+    net = (DATA + BODY) % {**options, "fixed": transform.replace("mirror: true", "")}
     (folder / "net.prototxt").write_text(net)
     (folder / "solver.prototxt").write_text(solver + more)

@@ -16,7 +16,7 @@ NAMES = ("drawn", "ccp", "peta", "rap", "lip")
 def open_dataset(name: str, root: str | os.PathLike[str] | None = None, **options: Any) -> Dataset:
     """The data set of that name; `root` is its unpacked folder, `drawn` needs none. `options` are the reader's own."""
     if name == "drawn":
-        from .drawn import Drawn
+        from caffe_port.par.datasets.drawn import Drawn
 
         return Drawn(**options)
     if name not in NAMES:

@@ -5,8 +5,8 @@ Three archives give, below one folder and each perhaps in a folder of its archiv
     train_images/<id>.jpg          val_images/<id>.jpg          train_id.txt, val_id.txt (an id a line)
     train_segmentations/<id>.png   val_segmentations/<id>.png   (class numbers 0..19)
 
-The public test pictures have no labels and are not read. Written from the published layout; the owners give the data out
-for research.
+The public test pictures have no labels and are not read. Written from the published layout; the owners give the data
+out for research.
 """
 
 from __future__ import annotations
@@ -25,7 +25,8 @@ DEPTH = 3
 
 
 class Lip(FileDataset):
-    """The split `train` is theirs, `test` is their validation set. Without attributes it trains the body parser only."""
+    """The split `train` is theirs, `test` is their validation set. Without attributes it trains the body parser
+    only."""
 
     def __init__(self, root: str | os.PathLike[str], missing: Missing = "error") -> None:
         folder = Path(root)
@@ -64,7 +65,9 @@ class Lip(FileDataset):
             raise DataError(f"lip: the label map {path} cannot be read: {error}") from error
         wrong = labels[(labels >= len(self.classes)) & (labels != IGNORE)]
         if len(wrong):
-            raise DataError(f"lip: {path} holds class {wrong[0]}; there are {len(self.classes)} (0..{len(self.classes) - 1})")
+            raise DataError(
+                f"lip: {path} holds class {wrong[0]}; there are {len(self.classes)} (0..{len(self.classes) - 1})"
+            )
         return labels
 
 

@@ -1,4 +1,5 @@
-"""Are two rows of a table different? Deviation over seeds, and a paired bootstrap over the test pictures. Pure NumPy."""
+"""Are two rows of a table different? Deviation over seeds, and a paired bootstrap over the test pictures. Pure
+NumPy."""
 
 from __future__ import annotations
 
@@ -15,8 +16,8 @@ DRAWS = 1000
 
 @dataclass(frozen=True)
 class Difference:
-    """Row b less row a in one measure. `by_seed`: of the runs with the same seed. `low`, `high`: 95 % of what other test
-    pictures of the same kind would give, the trained networks kept as they are."""
+    """Row b less row a in one measure. `by_seed`: of the runs with the same seed. `low`, `high`: 95 % of what other
+    test pictures of the same kind would give, the trained networks kept as they are."""
 
     mean: float
     by_seed: tuple[float, ...]
@@ -25,7 +26,7 @@ class Difference:
 
     @property
     def verdict(self) -> str:
-        """"better" or "worse" where every seed and the whole interval agree, else "no clear difference"."""
+        """ "better" or "worse" where every seed and the whole interval agree, else "no clear difference"."""
         if self.low > 0 and all(d > 0 for d in self.by_seed):
             return "better"
         if self.high < 0 and all(d < 0 for d in self.by_seed):
@@ -61,8 +62,8 @@ def difference(
 
 
 def weighted_ma(says: np.ndarray, truth: np.ndarray, weights: np.ndarray) -> np.ndarray:
-    """mA of each row of `weights` (draws x samples, how often each sample counts); attributes of one kind only in a draw
-    do not count in it."""
+    """mA of each row of `weights` (draws x samples, how often each sample counts); attributes of one kind only in a
+    draw do not count in it."""
     known = truth != IGNORE
     positive, negative = (truth == 1) & known, (truth != 1) & known
     with np.errstate(invalid="ignore", divide="ignore"):

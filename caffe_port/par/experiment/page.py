@@ -1,4 +1,5 @@
-"""The experiment as one self-contained HTML page: the table with the paper's figures, the answers, per-attribute gains."""
+"""The experiment as one self-contained HTML page: the table with the paper's figures, the answers, per-attribute
+gains."""
 
 from __future__ import annotations
 
@@ -52,8 +53,11 @@ def page(made: Table) -> str:
         measures(made),
         answers(made.answers),
         gains(made),
-        "<h2>What differs from the paper</h2><ul>" + "".join(f"<li>{text(s)}</li>" for s in words.differences(made)) + "</ul>",
-        '<footer><p class="note">After Gao et al., Pedestrian Attribute Recognition via Hierarchical Multi-task Learning '
+        "<h2>What differs from the paper</h2><ul>"
+        + "".join(f"<li>{text(s)}</li>" for s in words.differences(made))
+        + "</ul>",
+        '<footer><p class="note">After Gao et al., Pedestrian Attribute Recognition via Hierarchical Multi-task '
+        "Learning "
         "and Relationship Attention, ACM MM 2019. Written by caffe_port.</p></footer>",
     ]
     return document(words.title(made), body)
@@ -75,7 +79,8 @@ def header(made: Table) -> str:
     best = max(made.rows, key=lambda row: row.mean("mA"))
     lead = (
         f"Best mean accuracy: <strong>{text(best.name)}, {percent(best.mean('mA'))} %</strong>. Of {len(made.answers)} "
-        f"questions to the ablation, {sum(a.ma.verdict != 'no clear difference' for a in made.answers)} have a clear answer here."
+        f"questions to the ablation, {sum(a.ma.verdict != 'no clear difference' for a in made.answers)} have a clear "
+        "answer here."
     )
     pairs = [
         ("attributes", str(len(made.attributes))), ("test pictures", str(made.samples)),
@@ -83,7 +88,9 @@ def header(made: Table) -> str:
         ("epochs", f"{plan.stage1_epochs:g} + {plan.joint_epochs:g}"), ("seeds", ", ".join(map(str, plan.seeds))),
         ("start", Path(plan.weights[0]).name if plan.weights else "from scratch"), ("on", "; ".join(made.machines)),
     ]  # fmt: skip
-    return f'<p class="eyebrow">Experiment</p><h1>{text(words.title(made))}</h1><p class="lead">{lead}</p>{facts(pairs)}'
+    return (
+        f'<p class="eyebrow">Experiment</p><h1>{text(words.title(made))}</h1><p class="lead">{lead}</p>{facts(pairs)}'
+    )
 
 
 def measures(made: Table) -> str:
@@ -132,9 +139,11 @@ def answers(asked: list[Answer]) -> str:
     )
     parts = []
     for a in asked:
-        kind, said = {"better": ("yes", "Yes"), "worse": ("no", "No: worse"), "no clear difference": ("open", "Not shown")}[
-            a.ma.verdict
-        ]
+        kind, said = {
+            "better": ("yes", "Yes"),
+            "worse": ("no", "No: worse"),
+            "no clear difference": ("open", "Not shown"),
+        }[a.ma.verdict]
         columns = [
             f'<div><p class="note">{name} {points(d.mean, 2)}</p>{scale(d, paper, reach)}'
             + (f'<p class="note">the paper {paper:+.2f}</p>' if paper is not None else "")
@@ -146,8 +155,10 @@ def answers(asked: list[Answer]) -> str:
             f'<p class="note">{text(a.a)} → {text(a.b)}</p></div>{"".join(columns)}</div>'
         )
     note = (
-        f'<p class="note">Change in points; the line in the middle is no change, the ends are ±{reach:.1f}. Dots: seeds. '
-        "Bar: 95 % of what other test pictures would give (paired bootstrap). Diamond: the paper. “Yes” and “No” need all "
+        f'<p class="note">Change in points; the line in the middle is no change, the ends are ±{reach:.1f}. Dots: '
+        "seeds. "
+        "Bar: 95 % of what other test pictures would give (paired bootstrap). Diamond: the paper. “Yes” and “No” "
+        "need all "
         "seeds and the whole bar on one side.</p>"
     )
     return f"<h2>What it answers</h2>{''.join(parts)}{note}"

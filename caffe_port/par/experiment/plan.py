@@ -15,8 +15,8 @@ TABLES: dict[str, tuple[tuple[str, str], ...]] = {
 """(variant, loss) of each training, in the order in which the tables need them."""
 
 SHORT = 3000
-"""Iterations below which BatchNorm's statistics follow faster (moving_average_fraction 0.95): Caffe's 0.999 averages over
-about the last thousand iterations, among them weights long gone in a training of a few hundred."""
+"""Iterations below which BatchNorm's statistics follow faster (moving_average_fraction 0.95): Caffe's 0.999 averages
+over about the last thousand iterations, among them weights long gone in a training of a few hundred."""
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,5 @@
-"""From the jobs' folders to a table: the five measures of each row, mean and deviation over seeds, beside the paper's."""
+"""From the jobs' folders to a table: the five measures of each row, mean and deviation over seeds, beside the
+paper's."""
 
 from __future__ import annotations
 
@@ -91,7 +92,8 @@ class Table:
                         for m, v in row.values.items()}  # fmt: skip
             paper = dict(zip(paper_numbers.MEASURES, row.paper, strict=True)) if row.paper else None
             rows.append({"name": row.name, "variant": row.variant, "loss": row.loss, "head": row.head, "paper": paper,
-                         "measures": measures, "parameters": row.parameters, "macs": row.macs, "seconds": row.seconds})  # fmt: skip
+                         "measures": measures, "parameters": row.parameters, "macs": row.macs,
+                         "seconds": row.seconds})  # fmt: skip
         answers = [{**asdict(a), "verdict_ma": a.ma.verdict, "verdict_f1": a.f1.verdict} for a in self.answers]
         return {"table": self.name, "plan": asdict(self.plan), "samples": self.samples, "attributes": self.attributes,
                 "chance": self.chance, "rows": rows, "answers": answers, "missing": self.missing,
@@ -119,10 +121,11 @@ def collect(plan: Plan, table: str, out: str | Path) -> Table:
     first = next(iter(found.values()))[0]
     chance = {m: first[1]["chance"]["attributes"][m] for m in FIVE}
     segmented = (r[1]["chance"]["segmentation"] for runs in found.values() for r in runs)
-    constant = next((c for c in segmented if c), {})
+    constant: dict[str, float] = next((c for c in segmented if c), {})
     chance |= {m: constant.get(m) for m in SEGMENTATION}
     truth = first[2]["truth"]
-    return Table(table, plan, rows, _answers(table, rows, truth), int(first[1]["samples"]), first[1]["attributes"], chance,
+    return Table(table, plan, rows, _answers(table, rows, truth), int(first[1]["samples"]), first[1]["attributes"],
+                 chance,
                  truth, missing, machines)  # fmt: skip
 
 

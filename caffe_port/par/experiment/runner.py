@@ -1,8 +1,8 @@
 """Training and measuring the jobs of a plan, one folder a job, each left alone once it is done.
 
-    <out>/<job>/job.json           its settings; a folder with others is refused
-    <out>/<job>/nets, *.caffemodel, log_*.log
-    <out>/<job>/evaluation.json, pictures.npz, predictions.npz (prob1, prob2, truth)
+<out>/<job>/job.json           its settings; a folder with others is refused
+<out>/<job>/nets, *.caffemodel, log_*.log
+<out>/<job>/evaluation.json, pictures.npz, predictions.npz (prob1, prob2, truth)
 """
 
 from __future__ import annotations

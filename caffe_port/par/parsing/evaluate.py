@@ -1,4 +1,5 @@
-"""A trained body parser against a prepared split: pixel accuracy and mean IoU, beside the commonest class everywhere."""
+"""A trained body parser against a prepared split: pixel accuracy and mean IoU, beside the commonest class
+everywhere."""
 
 from __future__ import annotations
 
@@ -101,7 +102,9 @@ def scoring_net(
     param = filter_net(load.read_net(model), caffe_pb2.TEST)
     loss = next((layer for layer in param.layer if layer.name == "seg_loss"), None)
     if loss is None:
-        raise NetError(f"{model}: has no layer seg_loss; this evaluates the train_val.prototxt of `caffe-port par parser`")
+        raise NetError(
+            f"{model}: has no layer seg_loss; this evaluates the train_val.prototxt of `caffe-port par parser`"
+        )
     made, sources = caffe_pb2.NetParameter(name=param.name), {}
     for layer in param.layer:
         if layer.type == "Data":

@@ -5,8 +5,8 @@
                                                                      then `par prepare peta ROOT --segmentations maps`
     label_databases("data/peta", model, "data/peta")                 an already prepared set, in place
 
-Both go on where they were interrupted, refuse to mix two models in one folder, and leave `labels.json` (model, sha256 of
-the weights, classes, share of the pixels by class) and `contact_sheet.png` (like figure 4).
+Both go on where they were interrupted, refuse to mix two models in one folder, and leave `labels.json` (model, sha256
+of the weights, classes, share of the pixels by class) and `contact_sheet.png` (like figure 4).
 """
 
 from __future__ import annotations
@@ -72,7 +72,7 @@ def label_pictures(
     total = len(source.keys)
     todo = [i for i, key in enumerate(source.keys) if not (folder / f"{key}.png").exists()]
     counts = np.zeros(256, np.int64)
-    for done, i, image, labels in _labelled(model, todo, source.read, batch):
+    for done, i, _, labels in _labelled(model, todo, source.read, batch):
         _write_map(folder / f"{source.keys[i]}.png", labels)
         if progress:
             progress("labelling", total - len(todo) + done, total)
@@ -92,8 +92,8 @@ def label_databases(
 ) -> dict[str, Any]:  # fmt: skip
     """Write `<split>_seg_lmdb` for every split of a prepared data set, with the keys of its pictures; the summary.
 
-    `out` None: in place. There each old database is replaced once its new one is complete, and prepare.json and classes.txt
-    say whose labels they are.
+    `out` None: in place. There each old database is replaced once its new one is complete, and prepare.json and
+    classes.txt say whose labels they are.
     """
     folder = Path(data)
     target = Path(out) if out is not None else folder
@@ -186,7 +186,9 @@ def _labelled(
         images = [read(i) for i in numbers]
         for j, (i, image, found) in enumerate(zip(numbers, images, model.predict(images), strict=True)):
             if not found.scores:
-                raise DataError(f"{model.source}: predicts no segmentation; label maps need a net with a seg_prob output")
+                raise DataError(
+                    f"{model.source}: predicts no segmentation; label maps need a net with a seg_prob output"
+                )
             yield first + j + 1, i, image, found.labels_at(image.shape[:2])
 
 
@@ -246,7 +248,8 @@ def _rgb(value: bytes, source: Path, key: bytes) -> np.ndarray:
 
 def _survey(images: Path, maps: Path, count: int) -> tuple[np.ndarray, list[tuple[np.ndarray, np.ndarray]]]:
     """Pixels by class of a finished database, and some of its pictures with their labels."""
-    counts, pairs = np.zeros(256, np.int64), []
+    counts = np.zeros(256, np.int64)
+    pairs: list[tuple[np.ndarray, np.ndarray]] = []
     with open_db(images) as pictures, open_db(maps) as labels:
         everything, cursor, of = _keys(labels), labels.cursor(), pictures.cursor()
         step = max(1, len(everything) // max(count, 1))

@@ -1,5 +1,5 @@
-"""The body parser's choices. The paper says: "a self-trained ResNet-101 model", trained on Look-Into-Person; all else is
-ours, chosen as in DeepLab-v2, on which that data set's own benchmark builds."""
+"""The body parser's choices. The paper says: "a self-trained ResNet-101 model", trained on Look-Into-Person; all else
+is ours, chosen as in DeepLab-v2, on which that data set's own benchmark builds."""
 
 from __future__ import annotations
 

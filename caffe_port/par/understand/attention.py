@@ -18,8 +18,8 @@ from caffe_port.par.metrics import IGNORE
 
 @dataclass(frozen=True)
 class Attention:
-    """`w`, `b`, `y`: effect of attribute j's stage-I map (column) on attribute i's w, b and final logit (row). `maps` holds
-    par1_map, par2_map, att_w, att_b, att_y of the pictures, (N, I, h, w)."""
+    """`w`, `b`, `y`: effect of attribute j's stage-I map (column) on attribute i's w, b and final logit (row). `maps`
+    holds par1_map, par2_map, att_w, att_b, att_y of the pictures, (N, I, h, w)."""
 
     w: np.ndarray
     b: np.ndarray
@@ -35,10 +35,10 @@ def attention(net: Any, par1_map: np.ndarray, par2_map: np.ndarray) -> Attention
     down = torch.relu(net.layer("att_down")(x1))
     w, b = torch.relu(net.layer("att_w")(down)), net.layer("att_b")(down)
     y = b + w * x2
-    effects = [effect(top, x1) for top in (w, b, y)]
     maps = {"att_w": w, "att_b": b, "att_y": y}
     arrays = {name: value.detach().cpu().numpy() for name, value in maps.items()}
-    return Attention(*effects, maps={"par1_map": par1_map, "par2_map": par2_map, **arrays})
+    everything = {"par1_map": par1_map, "par2_map": par2_map, **arrays}
+    return Attention(effect(w, x1), effect(b, x1), effect(y, x1), everything)
 
 
 def effect(top: torch.Tensor, x1: torch.Tensor) -> np.ndarray:
@@ -52,8 +52,8 @@ def effect(top: torch.Tensor, x1: torch.Tensor) -> np.ndarray:
 
 
 def cooccurrence(labels: np.ndarray) -> np.ndarray:
-    """(I, I): the phi coefficient of each pair of attributes (the correlation of two 0/1 columns) over the records where
-    both are known; NaN where one of them never changes."""
+    """(I, I): the phi coefficient of each pair of attributes (the correlation of two 0/1 columns) over the records
+    where both are known; NaN where one of them never changes."""
     known = labels != IGNORE
     value = np.where(known, labels == 1, 0).astype(np.float64)
     k = known.astype(np.float64)
@@ -86,7 +86,9 @@ def order(phi: np.ndarray) -> list[int]:
     return leaves_list(linkage(squareform(apart, checks=False), "average", optimal_ordering=True)).tolist()
 
 
-def strongest(learned: np.ndarray, phi: np.ndarray, names: Sequence[str], count: int = 12) -> list[tuple[str, str, float, float]]:
+def strongest(
+    learned: np.ndarray, phi: np.ndarray, names: Sequence[str], count: int = 12
+) -> list[tuple[str, str, float, float]]:
     """(from j, to i, learned effect, phi) of the strongest pairs."""
     size = np.abs(learned).astype(np.float64)
     np.fill_diagonal(size, -1)

@@ -1,7 +1,9 @@
-"""How far a predicted probability is the share of pictures that have the attribute, and what the threshold does. Pure NumPy.
+"""How far a predicted probability is the share of pictures that have the attribute, and what the threshold does. Pure
+NumPy.
 
-The weighted loss (equation 2) counts a positive 1/(2w) and a negative 1/(2(1-w)), w the positive rate: what it learns is the
-probability among equally many of both kinds. The odds in the data are those times w/(1-w); `corrected` undoes it.
+The weighted loss (equation 2) counts a positive 1/(2w) and a negative 1/(2(1-w)), w the positive rate: what it learns
+is the probability among equally many of both kinds. The odds in the data are those times w/(1-w); `corrected` undoes
+it.
 """
 
 from __future__ import annotations
@@ -20,7 +22,8 @@ THRESHOLDS = tuple(round(0.05 * i, 2) for i in range(1, 20))
 
 @dataclass(frozen=True)
 class Calibration:
-    """`bins`: (mean probability, share of positives, count) of each filled tenth; `error`: expected calibration error."""
+    """`bins`: (mean probability, share of positives, count) of each filled tenth; `error`: expected calibration
+    error."""
 
     bins: tuple[tuple[float, float, int], ...]
     error: float

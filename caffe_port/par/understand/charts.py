@@ -12,7 +12,9 @@ from caffe_port.par.report_parts import BOTTOM, HEIGHT, LEFT, TOP, WIDTH, text, 
 RIGHT = 130
 
 
-def curves(title: str, lines: Sequence[tuple[str, Sequence[tuple[float, float]]]], across: str, diagonal: bool = False) -> str:
+def curves(
+    title: str, lines: Sequence[tuple[str, Sequence[tuple[float, float]]]], across: str, diagonal: bool = False
+) -> str:
     """Lines of points in percent, x from 0 to 100; `diagonal` draws y = x."""
     lines = [(name, [(x, y) for x, y in points if math.isfinite(y)]) for name, points in lines]
     lines = [line for line in lines if line[1]]
@@ -85,7 +87,8 @@ def matrix(title: str, values: np.ndarray, names: Sequence[str], order: Sequence
     wide, high = left + cell * n + 2, top + cell * n + 4
     parts.append(f'<rect class="frame" x="{left - 1}" y="{top - 1}" width="{cell * n + 1}" height="{cell * n + 1}"/>')
     return (
-        f'<figure class="matrix"><svg viewBox="0 0 {wide} {high}" role="img" aria-label="{text(title)}">{"".join(parts)}'
+        f'<figure class="matrix"><svg viewBox="0 0 {wide} {high}" role="img" '
+        f'aria-label="{text(title)}">{"".join(parts)}'
         f"</svg><figcaption><b>{text(title)}</b>. {text(caption)}</figcaption></figure>"
     )
 

@@ -43,7 +43,10 @@ def failures(
         found = model.predict([image])[0].labels if model is not None else None
         if found is not None:
             tiles.append(tile(tall(overlay(image, found)), "predicted"))
-        parts.append(f'<div class="fail"><div class="row">{"".join(tiles)}</div>{said(probabilities[i], truth[i], attributes)}</div>')
+        parts.append(
+            '<div class="fail"><div '
+            f'class="row">{"".join(tiles)}</div>{said(probabilities[i], truth[i], attributes)}</div>'
+        )
     return f'<div class="gallery">{"".join(parts)}</div>'
 
 
@@ -84,11 +87,18 @@ def at_work(
         used.append(a)
         grey = np.repeat(tall(images[n]).mean(-1, keepdims=True), 3, -1)
         tiles = [tile(tall(images[n]), "picture")]
-        for name, caption in (("par1_map", "x1, stage I"), ("att_w", "w"), ("att_b", "b"), ("par2_map", "x2, stage II"), ("att_y", "y")):
+        for name, caption in (
+            ("par1_map", "x1, stage I"),
+            ("att_w", "w"),
+            ("att_b", "b"),
+            ("par2_map", "x2, stage II"),
+            ("att_y", "y"),
+        ):
             tiles.append(tile(blend(grey, heatmap(maps[name][n][a]), 0.6), caption))
         was, now = (100 / (1 + np.exp(-v)) for v in (before[n, a], after[n, a]))
         true = "there" if truth[n, a] == 1 else "not there" if truth[n, a] == 0 else "not known"
-        rows.append(f'<div class="fail"><div class="row six">{"".join(tiles)}</div><p class="chips"><b>{text(attributes[a])}</b>: '
+        rows.append(f'<div class="fail"><div class="row six">{"".join(tiles)}</div>'
+                    f'<p class="chips"><b>{text(attributes[a])}</b>: '
                     f"{was:.0f} % by x2 alone, {now:.0f} % by y; {true}</p></div>")  # fmt: skip
         if len(rows) == count:
             break
@@ -96,13 +106,16 @@ def at_work(
 
 
 def tile(image: np.ndarray, caption: str) -> str:
-    return f'<figure><img src="{to_data_uri(image)}" alt="{text(caption)}" loading="lazy"><figcaption>{text(caption)}</figcaption></figure>'
+    img = f'<img src="{to_data_uri(image)}" alt="{text(caption)}" loading="lazy">'
+    return f"<figure>{img}<figcaption>{text(caption)}</figcaption></figure>"
 
 
 GALLERY_STYLE = """
-.gallery{display:grid;grid-template-columns:repeat(auto-fill,minmax(min(100%,18rem),1fr));gap:1.4rem 1.6rem;margin:1rem 0}
+.gallery{display:grid;grid-template-columns:repeat(auto-fill,minmax(min(100%,18rem),1fr));
+gap:1.4rem 1.6rem;margin:1rem 0}
 .gallery.wide2{grid-template-columns:repeat(auto-fill,minmax(min(100%,28rem),1fr))}
 .row{display:grid;grid-template-columns:repeat(3,1fr);gap:.35rem}.row.six{grid-template-columns:repeat(6,1fr)}
-.row figure{margin:0}.row img{display:block;width:100%;border-radius:2px}.row figcaption{font-size:.7rem;margin-top:.15rem}
+.row figure{margin:0}.row img{display:block;width:100%;border-radius:2px}
+.row figcaption{font-size:.7rem;margin-top:.15rem}
 .fail .chips{line-height:1.55}
 """

@@ -1,10 +1,10 @@
-"""The page itself: `understand(plan, out)` reads the jobs of an experiment and writes understanding.html beside its tables."""
+"""The page itself: `understand(plan, out)` reads the jobs of an experiment and writes understanding.html beside its
+tables."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -29,7 +29,8 @@ from caffe_port.proto import load
 
 
 def understand(plan: Plan, out: str | Path, name: str = "table1", device: str = "cpu") -> Path:
-    """Write <out>/understanding.html from what `experiment` left there; its path. DataError where nothing is trained."""
+    """Write <out>/understanding.html from what `experiment` left there; its path. DataError where nothing is
+    trained."""
     folder = Path(out)
     made = collect(plan, name, folder)
     body = [header(made), *pictures(plan, made, folder, device), gains(made), trust(made, rates_of(plan))]
@@ -44,8 +45,10 @@ def header(made: Table) -> str:
     where = DATASETS.get(made.plan.dataset, made.plan.dataset)
     return (
         f'<header><p class="eyebrow">Understanding</p><h1>What the networks learned on {text(where)}</h1>'
-        f'<p class="lead">Where they fail, what the attention relates, which attributes each step of the paper helps, and '
-        f"how far the probabilities can be trusted; {made.samples} test pictures, {len(made.attributes)} attributes.</p></header>"
+        '<p class="lead">Where they fail, what the attention relates, which attributes each step of the paper '
+        "helps, and "
+        f"how far the probabilities can be trusted; {made.samples} test pictures, {len(made.attributes)} "
+        "attributes.</p></header>"
     )
 
 
@@ -57,7 +60,8 @@ def pictures(plan: Plan, made: Table, folder: Path, device: str) -> list[str]:
     run = folder / job.name
     model = open_model(run, data=plan.data, device=device)
     note = (
-        f"The test pictures whose predicted attributes overlap the true ones least, by {text(row.name)}, seed {job.seed}. "
+        f"The test pictures whose predicted attributes overlap the true ones least, by {text(row.name)}, seed "
+        f"{job.seed}. "
         "<b>Right</b>, <s>wrong ✗</s>, <u>missed</u>, each with its probability in percent."
     )
     shown = failures(plan.data, plan.split, model, row.probabilities[0], made.truth, made.attributes)
@@ -75,7 +79,9 @@ def attention_of(run: Path, device: str) -> Attention:
     """The attention of a trained job, on the pictures that its evaluation kept."""
     final = snapshots(run, "joint")
     if not final:
-        raise DataError(f"{run}: its weights are gone; without joint_iter_N.caffemodel the attention cannot be looked at")
+        raise DataError(
+            f"{run}: its weights are gone; without joint_iter_N.caffemodel the attention cannot be looked at"
+        )
     net = Net(load.read_net(run / "nets" / "deploy.prototxt"))
     net.copy_from(str(final[-1]))
     net.to(device)
@@ -102,12 +108,15 @@ def relation_section(plan: Plan, made: Table, found: Sequence[Attention], jobs: 
         "follows how attributes occur together" if strength > 0.5 else
         "follows it weakly" if strength > 0.2 else "hardly follows how attributes occur together"
     )  # fmt: skip
-    lines = [("", [text(a), text(b), f"{e:+.3f}", f"{p:+.2f}"]) for a, b, e, p in relations.strongest(mean["y"], phi, names)]
+    lines = [
+        ("", [text(a), text(b), f"{e:+.3f}", f"{p:+.2f}"]) for a, b, e, p in relations.strongest(mean["y"], phi, names)
+    ]
     head = [("stage I sees", ""), ("stage II then changes", ""), ("logit by", "n"), ("correlation of the labels", "n")]
     seeds = ", ".join(str(j.seed) for j in jobs)
     return (
         f"<h2>What the attention relates</h2>{work}"
-        f"<p>What it learned {verdict}: Spearman's rank correlation between the labels' correlation and the learned effect, "
+        f"<p>What it learned {verdict}: Spearman's rank correlation between the labels' correlation and the learned "
+        "effect, "
         f"over all pairs, for seed {seeds}: {said}. Blue: together, or raises; red: apart, or lowers.</p>"
         f'<div class="matrices">{"".join(shown)}</div><h3>Strongest links</h3>{table(head, lines)}'
     )
@@ -133,24 +142,23 @@ def rates_of(plan: Plan) -> list[float]:
 
 def trust(made: Table, rates: Sequence[float]) -> str:
     """Calibration of every row, as it is and with the loss's weights undone; the measures as the threshold moves."""
-    reliable: list[tuple[str, Any]] = []
     lines = []
     for row in made.rows:
         raw = [calibration(p, made.truth) for p in row.probabilities]
         undone = [calibration(corrected(p, rates), made.truth) for p in row.probabilities]
         moving = [thresholds(p, made.truth) for p in row.probabilities]
-        reliable.append((row.name, points(raw[0])))
         half = moving[0].at.index(0.5)
         best_ma, best_f1 = moving[0].best("ma"), moving[0].best("f1")
         after = percent(float(np.mean([c.error for c in undone]))) if row.loss == "weighted" else "–"
-        lines.append(("", [text(row.name), percent(float(np.mean([c.error for c in raw]))), after,
-                           percent(float(np.mean([m.ma[half] for m in moving]))), f"{percent(best_ma[1])} at {best_ma[0]:.2f}",
-                           percent(float(np.mean([m.f1[half] for m in moving]))), f"{percent(best_f1[1])} at {best_f1[0]:.2f}"]))  # fmt: skip
+        ma, f1 = (float(np.mean([getattr(m, k)[half] for m in moving])) for k in ("ma", "f1"))
+        best = [f"{percent(value)} at {at:.2f}" for at, value in (best_ma, best_f1)]
+        error = percent(float(np.mean([c.error for c in raw])))
+        lines.append(("", [text(row.name), error, after, percent(ma), best[0], percent(f1), best[1]]))
     last = made.rows[-1]
-    moving = thresholds(last.probabilities[0], made.truth)
-    percents = [100 * t for t in moving.at]
+    of_last = thresholds(last.probabilities[0], made.truth)
+    percents = [100 * t for t in of_last.at]
     three = [(n, list(zip(percents, [100 * v for v in vs], strict=True)))
-             for n, vs in (("mA", moving.ma), ("Acc", moving.accuracy), ("F1", moving.f1))]  # fmt: skip
+             for n, vs in (("mA", of_last.ma), ("Acc", of_last.accuracy), ("F1", of_last.f1))]  # fmt: skip
     fixed = calibration(corrected(last.probabilities[0], rates), made.truth)
     pair = [("as predicted", points(calibration(last.probabilities[0], made.truth)))]
     if last.loss == "weighted":
@@ -158,16 +166,16 @@ def trust(made: Table, rates: Sequence[float]) -> str:
     head = [("percent", ""), ("calibration error", "n"), ("weights undone", "n"), ("mA at 0.5", "n"), ("best mA", "n"),
             ("F1 at 0.5", "n"), ("best F1", "n")]  # fmt: skip
     note = (
-        "Calibration error: mean distance between a predicted probability and the share that has the attribute, over tenths. "
+        "Calibration error: mean distance between a predicted probability and the share that has the attribute, over "
+        "tenths. "
         "The weighted loss learns as if both kinds were equally many, so that its probabilities are too high for rare "
         "attributes; undone, the odds are multiplied by w/(1-w). The best thresholds are chosen on the test pictures "
         "themselves (seed by seed the first), so their values are optimistic."
     )
-    return (
-        "<h2>How far to trust a probability</h2>"
-        f'<div class="charts">{curves(f"{last.name}: share that has the attribute, percent", pair, "predicted probability, percent", True)}'
-        f'{curves(f"{last.name}: measures, percent", three, "threshold, percent")}</div>{table(head, lines, note)}'
-    )
+    reliable = curves(f"{last.name}: share that has it, percent", pair, "predicted probability, percent", True)
+    moved = curves(f"{last.name}: measures, percent", three, "threshold, percent")
+    shown = table(head, lines, note)
+    return f'<h2>How far to trust a probability</h2><div class="charts">{reliable}{moved}</div>{shown}'
 
 
 def points(found: Calibration) -> list[tuple[float, float]]:

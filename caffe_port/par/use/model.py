@@ -5,8 +5,8 @@
     model = open_model("runs/drawn/model.onnx")                       # by onnxruntime
     for prediction in model.predict([rgb, rgb]): prediction.attributes["Hat"], prediction.labels
 
-Input size is the network's; mean, scale and names come from the train_val.prototxt that belongs to it (beside the deploy
-file, or named by a run's run.json) and from the data folder that it reads.
+Input size is the network's; mean, scale and names come from the train_val.prototxt that belongs to it (beside the
+deploy file, or named by a run's run.json) and from the data folder that it reads.
 """
 
 from __future__ import annotations
@@ -33,8 +33,8 @@ Engine = Callable[[np.ndarray], Mapping[str, np.ndarray]]
 
 @dataclass(frozen=True)
 class Transform:
-    """From pictures of any size to the network's input: resized (the aspect not kept, as in training), blue, green, red,
-    less the mean, times the scale."""
+    """From pictures of any size to the network's input: resized (the aspect not kept, as in training), blue, green,
+    red, less the mean, times the scale."""
 
     size: tuple[int, int]
     mean: tuple[float, ...] = ()
@@ -108,7 +108,9 @@ class Model:
         out = []
         for i in range(len(images)):
             probability = {h: v[i].reshape(-1) for h, v in heads.items() if h.startswith("par")}
-            out.append(Prediction(self._names(probability), probability, {h: v[i] for h, v in heads.items() if h[0] == "s"}))
+            out.append(
+                Prediction(self._names(probability), probability, {h: v[i] for h, v in heads.items() if h[0] == "s"})
+            )
         return out
 
     def _names(self, probability: Mapping[str, np.ndarray]) -> Sequence[str]:
@@ -153,7 +155,9 @@ def run_files(run: Path) -> tuple[Path, Path, Path, str | None]:
 
     path = run / "run.json"
     if not path.exists():
-        raise CaffeError(f"{run}: holds no run.json; give a folder that `caffe-port par train` wrote, or a model's file")
+        raise CaffeError(
+            f"{run}: holds no run.json; give a folder that `caffe-port par train` wrote, or a model's file"
+        )
     about = json.loads(path.read_text(encoding="utf-8"))
     nets = Path(about["nets"])
     nets = nets if nets.is_dir() else run / nets.name
@@ -167,7 +171,9 @@ def _beside(model: Path) -> Path:
     for name in ("train_val.prototxt", "train_val_python.prototxt"):
         if (model.parent / name).exists():
             return model.parent / name
-    raise CaffeError(f"{model}: there is no train_val.prototxt beside it to take mean and scale from; name it with --net")
+    raise CaffeError(
+        f"{model}: there is no train_val.prototxt beside it to take mean and scale from; name it with --net"
+    )
 
 
 def _transform(train_val: Path) -> tuple[tuple[float, ...], float, Path]:
@@ -206,7 +212,9 @@ def onnx_engine(path: Path) -> tuple[Engine, tuple[int, int]]:
         raise CaffeError(f"{path}: needs onnxruntime: pip install caffe-port[onnx]") from None
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 3
-    providers = [p for p in ("CUDAExecutionProvider", "CPUExecutionProvider") if p in onnxruntime.get_available_providers()]
+    providers = [
+        p for p in ("CUDAExecutionProvider", "CPUExecutionProvider") if p in onnxruntime.get_available_providers()
+    ]
     session = onnxruntime.InferenceSession(str(path), options, providers=providers)
     names = [output.name for output in session.get_outputs()]
     feed = session.get_inputs()[0]
@@ -219,5 +227,7 @@ def onnx_engine(path: Path) -> tuple[Engine, tuple[int, int]]:
 
 def _plane(shape: Sequence[Any], source: str) -> tuple[int, int]:
     if len(shape) != 4 or not all(isinstance(n, int) and n > 0 for n in shape[2:]):
-        raise CaffeError(f"{source}: its input is {list(shape)}; expected a batch of pictures of a fixed height and width")
+        raise CaffeError(
+            f"{source}: its input is {list(shape)}; expected a batch of pictures of a fixed height and width"
+        )
     return int(shape[2]), int(shape[3])

@@ -29,8 +29,8 @@ def predict(
 ) -> list[dict[str, Any]]:  # fmt: skip
     """Everything about every picture, as predictions.json lists it: key, path, (time,) attributes, positives, parts.
 
-    With `out`: predictions.json and .csv; with `draw` also `<key>.png` (the picture, its parts over it, the attributes) for
-    pictures and `<key>.mp4` for videos, of which every `every`-th frame is looked at.
+    With `out`: predictions.json and .csv; with `draw` also `<key>.png` (the picture, its parts over it, the attributes)
+    for pictures and `<key>.mp4` for videos, of which every `every`-th frame is looked at.
     """
     folder = Path(out) if out is not None else None
     if folder is not None:
@@ -63,7 +63,8 @@ def predict(
 
 
 def record(picture: Picture, found: Prediction, classes: Sequence[str], threshold: float) -> dict[str, Any]:
-    """One picture's line: probabilities by name, the names above the threshold, the share of the picture of each part."""
+    """One picture's line: probabilities by name, the names above the threshold, the share of the picture of each
+    part."""
     row: dict[str, Any] = {"key": picture.key, "path": str(picture.path)}
     if picture.time is not None:
         row["time"] = round(picture.time, 3)

@@ -18,7 +18,8 @@ VIDEOS = (".mp4", ".avi", ".mov", ".mkv", ".webm", ".m4v")
 
 @dataclass(frozen=True)
 class Picture:
-    """`image` is uint8 (H, W, 3) RGB. `key` is unique among the pictures of one run; `time` is in seconds of a video."""
+    """`image` is uint8 (H, W, 3) RGB. `key` is unique among the pictures of one run; `time` is in seconds of a
+    video."""
 
     key: str
     image: np.ndarray

@@ -121,9 +121,14 @@ def test_start_weights_reach_every_branch(made, tmp_path) -> None:
     from caffe_port.weights import read_layers
 
     given = {layer.name: layer.blobs for layer in read_layers(source)}
-    final = {layer.name: layer.blobs for layer in read_layers(tmp_path / "out/mtms_att_weighted_seed1/joint_iter_2.caffemodel")}
+    final = {
+        layer.name: layer.blobs
+        for layer in read_layers(tmp_path / "out/mtms_att_weighted_seed1/joint_iter_2.caffemodel")
+    }
     for target in ("res3a_par_branch2a", "res3a_main_branch2a", "res4d_seg_branch2a"):
-        np.testing.assert_allclose(final[target][0], given[target.replace(target.split("_")[1] + "_", "")][0], atol=1e-6)
+        np.testing.assert_allclose(
+            final[target][0], given[target.replace(target.split("_")[1] + "_", "")][0], atol=1e-6
+        )
 
 
 REFUSED = [

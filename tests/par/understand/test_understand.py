@@ -1,4 +1,5 @@
-"""Attention's effects, co-occurrence, calibration and thresholds against finite differences, NumPy and scikit-learn's rule."""
+"""Attention's effects, co-occurrence, calibration and thresholds against finite differences, NumPy and scikit-learn's
+rule."""
 
 from __future__ import annotations
 

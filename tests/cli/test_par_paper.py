@@ -1,0 +1,68 @@
+"""The paper's commands on a few drawn pictures: a parser to labels, a row of table 1, figures, predictions."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from caffe_port.cli.main import main
+from tests.par import nets
+
+
+@pytest.fixture(autouse=True)
+def in_folder(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("GLOG_minloglevel", "2")
+
+
+def test_from_a_parser_to_labels(tmp_path, capsys):
+    nets.data(tmp_path / "data")
+    (tmp_path / "runs").mkdir()
+    settings = ["--blocks", "1,1,1,1", "--width", "2", "--set", "aspp=()", "--set", "iterations=1", "--set", "batch=2"]
+    assert main(["par", "parser", "drawn", "--data", "data", "--out", "nets", *settings]) == 0
+    assert main(["train", "--solver=nets/solver.prototxt"]) == 0
+    weights = "runs/parser_drawn_iter_1.caffemodel"
+    assert main(["par", "evaluate-parser", "nets/train_val.prototxt", weights, "--out", "measures.json"]) == 0
+    assert json.loads((tmp_path / "measures.json").read_text())["samples"] == 5
+    model = ["--model", "nets/deploy.prototxt", "--weights", weights]
+    assert main(["par", "pseudo-label", "data", "--out", "labels", *model]) == 0
+    drawn = ["--dataset", "drawn", "--option", "train=2", "--option", "test=1", "--option", "size=32x16"]
+    assert main(["par", "pseudo-label", "-", *drawn, "--out", "maps", *model]) == 0
+    assert "11 pictures labelled" in capsys.readouterr().out
+    assert (tmp_path / "labels" / "test_seg_lmdb").is_dir() and (tmp_path / "maps" / "s0_000002.png").exists()
+
+
+def test_a_row_of_table_1_and_what_follows(tmp_path, capsys):
+    nets.data(tmp_path / "data")
+    plan = ["--dataset", "drawn", "--data", "data", "--out", "out", "--epochs", "2", "--width", "2", "--batch", "3"]
+    assert main(["par", "experiment", "table1", *plan, "--seed", "1", "2", "--only", "baseline"]) == 0
+    out = capsys.readouterr().out
+    assert "| baseline |" in out and "Not finished yet: multitask_weighted_seed1" in out
+    assert main(["par", "experiment", "table1", *plan, "--seed", "1", "2", "--collect"]) == 0
+    assert main(["par", "understand", "out"]) == 0
+    run = "out/baseline_weighted_seed1"
+    assert main(["par", "figures", run, "--pictures", "2", "--maps", "2"]) == 0
+    assert main(["par", "predict", f"{run}/figure5.png", "--model", run, "--out", "said"]) == 0
+    assert main(["par", "time", "--variants", "baseline", "--width", "2", "--size", "32x16", "--repeats", "1",
+                 "--batch", "1", "--out", "times.json"]) == 0  # fmt: skip
+    for made in ("out/table1.html", "out/understanding.html", f"{run}/figure5.png", "said/figure5.png", "times.json"):
+        assert (tmp_path / made).stat().st_size > 100, made
+
+
+REFUSED = [
+    (["par", "experiment", "table1", "--dataset", "ccp", "--data", "no"], "not a folder that `par prepare` finished"),
+    (["par", "understand", "nowhere"], "not a folder that `par experiment` wrote"),
+    (["par", "parser", "mine"], "give train_images and test_images"),
+    (["par", "parser", "--set", "depth=5"], "there is no setting 'depth'; there are"),
+    (["par", "predict", "x.jpg", "--model", "nowhere"], "there is no such model"),
+    (["par", "pseudo-label", "x", "--out", "o", "--model", "nowhere"], "there is no such model"),
+    (["par", "figures", "train_val.prototxt"], "give its weights too"),
+]
+
+
+@pytest.mark.parametrize("argv, message", REFUSED)
+def test_refused_in_one_line(argv, message, capsys):
+    assert main(argv) == 1
+    said = capsys.readouterr().err
+    assert said.startswith("caffe-port: error: ") and message in said and said.count("\n") == 1
