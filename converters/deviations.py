@@ -70,6 +70,11 @@ DEVIATIONS = [
         "OpenCV rounds a pooling with stride over kernel differently",
     ),
     Deviation(
+        "opencv",
+        lambda n: n.param.type == "Pooling" and n.param.pooling_param.HasField("round_mode"),
+        "OpenCV ignores Pooling's round_mode",
+    ),
+    Deviation(
         "caffe",
         lambda n: n.param.type == "BatchNorm" and _batch_statistics(n),
         "kendryte-caffe computes batch statistics wrongly",

@@ -31,6 +31,7 @@ from types import ModuleType
 from typing import Any
 
 import numpy as np
+from torch import nn
 
 import converters
 from caffe_port.errors import CaffeError, ConvertError, WireError
@@ -90,13 +91,17 @@ def _able(verb: str) -> str:
     return f"files that can be {verb if verb == 'read' else 'written'}: {', '.join(able)}"
 
 
-def read(path: PathLike, model: PathLike | Any | None = None, input: Inputs = None) -> Model:
-    """The model in `path`, as its deploy net (see deploy.py).
+def read(path: PathLike | Any, model: PathLike | Any | None = None, input: Inputs = None) -> Model:
+    """The model in `path`, as its deploy net (see deploy.py). `path` may be a live `torch.nn.Module`, with `input`.
 
     `model`: the prototxt (a path or a NetParameter) that the weights belong to, for files that hold weights only or
     another net than wanted. `input`: shapes of inputs, see `deploy.parse_inputs`. Raises ConvertError, WireError,
     WeightsError, or what the prototxt itself raises.
     """
+    if isinstance(path, nn.Module):
+        from converters.torch_module import from_module
+
+        return from_module(path, parse_inputs(input))
     path = Path(path)
     module = format_of(path, "read")
     if not path.is_file():
@@ -157,7 +162,7 @@ def write(model: Model, path: PathLike, check: bool = True, **options: Any) -> R
 
 
 def convert(
-    source: PathLike,
+    source: PathLike | Any,
     target: PathLike,
     model: PathLike | Any | None = None,
     input: Inputs = None,
@@ -166,11 +171,12 @@ def convert(
 ) -> Report:
     """Read `source`, write `target`. Usually: `convert("net.caffemodel", "net.onnx", model="deploy.prototxt")`."""
     start = time.perf_counter()
-    if Path(source).resolve() == Path(target).resolve():
+    if not isinstance(source, nn.Module) and Path(source).resolve() == Path(target).resolve():
         raise ConvertError(f"{source}: source and target are the same file")
     format_of(target, "write")
     report = write(read(source, model, input), target, check, **options)
-    report.source, report.seconds = str(source), time.perf_counter() - start
+    report.source = type(source).__name__ if isinstance(source, nn.Module) else str(source)
+    report.seconds = time.perf_counter() - start
     return report
 
 

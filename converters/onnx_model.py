@@ -84,6 +84,15 @@ class Written:
             probe.unlink()
 
 
+def read(path: Path, net: Any | None) -> Model:
+    """ONNX as stock Caffe layers: see from_onnx.py."""
+    from converters import from_onnx
+
+    if net is not None:
+        raise ConvertError(f"{path} is a net itself: model= goes with a file of weights")
+    return from_onnx.read(path)
+
+
 def write(model: Model, path: Path, dynamic_batch: bool | None = None, external_data: bool | None = None) -> Written:
     """`dynamic_batch` None: where the shape rules allow another batch size and onnxruntime then still agrees with us.
 

@@ -48,10 +48,10 @@ class Node:
 
 
 def number(value: Any) -> str:
-    """A number as the shortest literal that is the same float32."""
+    """A number as the shortest literal that is the same float32, and not above the largest."""
     single = np.float32(value)
     text = str(single)
-    if np.isfinite(single) and abs(float(text)) > float(np.finfo(np.float32).max):  # the shortest text rounds away from zero
+    if np.isfinite(single) and abs(float(text)) > float(np.finfo(np.float32).max):
         text = repr(float(single))
     return f'float("{text}")' if text in ("inf", "-inf", "nan") else text
 

@@ -59,7 +59,7 @@ def run_experiment(args: argparse.Namespace) -> int:
     from caffe_port.cli.progress import steps
     from caffe_port.par.experiment import page
     from caffe_port.par.experiment.results import collect
-    from caffe_port.par.experiment.runner import run_jobs
+    from caffe_port.par.experiment.runner import prepared, run_jobs
     from caffe_port.par.experiment.words import markdown
     from caffe_port.solver.actions import signals
 
@@ -67,6 +67,7 @@ def run_experiment(args: argparse.Namespace) -> int:
     if args.root:
         _prepare(args)
     plan = _plan(args)
+    prepared(args.data)  # refuses before anything is written
     out.mkdir(parents=True, exist_ok=True)
     (out / "plan.json").write_text(json.dumps(_plain(plan), indent=1) + "\n", encoding="utf-8")
     if not plan.weights and not args.collect:

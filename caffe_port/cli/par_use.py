@@ -1,5 +1,4 @@
-"""`par predict`, `parser`, `evaluate-parser` and `pseudo-label`: networks on pictures, and the parser behind the
-truth."""
+"""`par predict`, `parser`, `evaluate-parser`, `pseudo-label`, `weights`: networks on pictures, and their truth."""
 
 from __future__ import annotations
 

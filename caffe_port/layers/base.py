@@ -74,6 +74,8 @@ class Layer(nn.Module):
     """Options of forks in Caffe's own messages that the layer knows ("pooling_param.ceil_mode"); others are refused."""
     top_is_free: bool = False
     """Whether backward neither needs the top nor shares memory with it: then an in-place ReLU may overwrite it."""
+    memory: ClassVar[tuple[str, ...]] = ()
+    """Attributes besides the blobs that forward leaves for the next one (numbers, lists of tensors, None)."""
     layers_inside: ClassVar[int] = 0
     """How many layers Caffe's own implementation makes inside this one; only its log shows them."""
 

@@ -35,7 +35,8 @@ class BatchNorm(Layer):
     NVIDIA's form, with `scale_bias`, scale_filler or bias_filler, has a slope and a bias inside: y * scale + bias. Two
     more blobs: scale (C), 1, and bias (C), 0, unless their fillers say otherwise; they learn, at the rates that their
     param entries give (NVIDIA overwrites these with 1). Its mean and variance are averages: the batch's in the first
-    two passes, then f * stored + (1 - f) * batch's, the variance divided by m; scale_factor stays 1. eps is at least 1e-5.
+    two passes, then f * stored + (1 - f) * batch's, the variance divided by m; scale_factor stays 1; eps is at least
+    1e-5.
 
     Where several processes train together each has its own batch, and its own mean and variance, as in Caffe; with
     `total` set, the sum over the processes, these are of all their batches.
@@ -50,6 +51,7 @@ class BatchNorm(Layer):
     frozen_blobs: ClassVar[bool] = True
     top_is_free = True
     total: Callable[[Tensor], Tensor] | None = None
+    memory: ClassVar[tuple[str, ...]] = ("passes",)
 
     def setup(self, bottom_shapes: list[Shape]) -> None:
         p, shape = self.param.batch_norm_param, bottom_shapes[0]
@@ -58,6 +60,7 @@ class BatchNorm(Layer):
             raise self.shape_error("the bottom has no axis")
         channels = 1 if len(shape) == 1 else shape[1]
         self.scale_bias: bool = p.scale_bias or p.HasField("scale_filler") or p.HasField("bias_filler")
+        self.passes = 0
         self.eps: float = max(p.eps, NVIDIA_EPS) if self.scale_bias else p.eps
         one = caffe_pb2.FillerParameter(type="constant", value=1)
         for name, size in (("mean", channels), ("variance", channels), ("scale_factor", 1)):
@@ -66,7 +69,6 @@ class BatchNorm(Layer):
         if self.scale_bias:
             self.add_blob("scale", (channels,), p.scale_filler if p.HasField("scale_filler") else one)
             self.add_blob("bias", (channels,), p.bias_filler)
-            self.passes = 0
             hold_still(self, STATISTICS)
             self.frozen_blobs = False  # type: ignore[misc]
 
@@ -99,7 +101,7 @@ class BatchNorm(Layer):
             return F.batch_norm(bottom, *self.statistics(), slope, bias, eps=eps)
         if self.total is not None:
             top, mean, variance, count = by_all_batches(bottom, slope, bias, eps, self.total)
-            self.update(mean, variance * (count / (count - 1).clamp(min=1)))
+            self.update(mean, variance if self.scale_bias else variance * (count / (count - 1).clamp(min=1)))
             return top
         if bottom.numel() == 0:
             return bottom
@@ -110,8 +112,8 @@ class BatchNorm(Layer):
         mean, variance = (bottom.new_zeros(bottom.shape[1]) for _ in range(2))
         # With momentum 1 torch leaves exactly the batch's mean and its variance times m / (m - 1) here.
         top = F.batch_norm(bottom, mean, variance, slope, bias, training=True, momentum=1.0, eps=eps)
-        count = bottom.numel() // bottom.shape[1]
-        self.update(mean, variance * ((count - 1) / count) if self.scale_bias else variance)
+        m = bottom.numel() // bottom.shape[1]
+        self.update(mean, variance * ((m - 1) / m) if self.scale_bias else variance)
         return top
 
     @torch.no_grad()

@@ -19,10 +19,10 @@ class CenterLoss(Layer):
     Bottoms: features x (N, ...), whose axes from `center_loss_param.axis` (1) on are one vector of K numbers; labels, N
     of them, classes 0 to num_output - 1 as floats. Top: the loss (). Blob: center (num_output, K).
 
-    The features' gradient is the derivative. The centres' is Wen's own: sum over class j of (center_j - x_n), divided by
-    1 + its number of samples, and not multiplied by the loss weight; the blob's rate is then the paper's alpha (equation
-    4). An empty batch gives NaN. Raises without num_output, for another number of labels than N and for a label that is
-    no class (CPU).
+    The features' gradient is the derivative. The centres' is Wen's own: the sum over class j of (center_j - x_n),
+    divided by 1 + its number of samples, and not multiplied by the loss weight; the blob's rate is then the paper's
+    alpha (equation 4). An empty batch gives NaN. Raises without num_output, for another number of labels than N and for
+    a label that is no class (CPU).
 
     Source: center_loss_layer.cpp of ydwen/caffe-face; Wen et al., A Discriminative Feature Learning Approach for Deep
     Face Recognition, 2016.

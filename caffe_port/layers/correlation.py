@@ -18,7 +18,7 @@ MULTIPLY = caffe_pb2.CorrelationParameter.MULTIPLY
 
 @register()
 class Correlation(Layer):
-    """top[d, y, x] = mean over channels and the kernel of a[p + o] * b[p + o + d], p = the place that (y, x) stands for.
+    """top[d, y, x] = mean over channels and kernel offsets o of a[p + o] * b[p + o + d], p the place of (y, x).
 
     Bottoms: a and b (N, C, H, W). Top (N, D * D, h, w), D = 2 * floor(max_displacement / stride_2) + 1: displacements
     d = (dy, dx) in steps of stride_2, dx counting fastest. p = (y, x) * stride_1 + max_displacement in the padded maps

@@ -1,7 +1,8 @@
 """How layers that end in a list of detections are written in ONNX, around NonMaxSuppression.
 
-Detections on their way are `kept`: (M, 3) of int64, (image, class, box), by image, class and falling score, which is the
-order in which onnxruntime selects them. ONNX's overlap is that of boxes.overlaps, except that it turns inverted boxes around.
+Detections on their way are `kept`: (M, 3) of int64, (image, class, box), by image, class and falling score, which is
+the order in which onnxruntime selects them. ONNX's overlap is that of boxes.overlaps, except that it turns inverted
+boxes around.
 """
 
 from __future__ import annotations
@@ -57,7 +58,7 @@ def decode(graph: Any, offsets: str, priors: str, variances: str | None, code: i
 
 
 def ssd_predictions(graph: Any, layer: Layer, bottoms: list[str], priors: int) -> tuple[str, str]:
-    """Boxes (N, P, 4), or (N, classes, P, 4) without share_location, and scores (N, classes, P), both without background."""
+    """Boxes (N, P, 4), or (N, classes, P, 4) without share_location, and scores (N, classes, P); no background."""
     p = layer.param.detection_output_param
     classes = [c for c in range(p.num_classes) if c != p.background_label_id]
     wanted = ints(graph, *classes)
@@ -96,7 +97,9 @@ def suppress(
         found = graph.node("Where", [graph.node("Less", [least, number(graph, 0)]), number(graph, 0), found])
     if classes:
         found = graph.node("Reshape", [found, graph.node("Concat", [ints(graph, -1), tail(graph, found)], axis=0)])
-        scores = graph.node("Reshape", [scores, graph.node("Concat", [ints(graph, -1, 1), tail(graph, scores)], axis=0)])
+        scores = graph.node(
+            "Reshape", [scores, graph.node("Concat", [ints(graph, -1, 1), tail(graph, scores)], axis=0)]
+        )
     limits = [graph.const(np.array([limit], np.float32), "limit") for limit in (min(overlap, 1), score)]
     kept = graph.node("NonMaxSuppression", [found, scores, ints(graph, most), *limits])
     if not classes:
@@ -129,7 +132,7 @@ def best_of_image(graph: Any, kept: str, scores: str, count: int, places: int) -
 def rows(
     graph: Any, kept: str, found: str, scores: str, labels: str, tops: list[str], each_class: bool = False
 ) -> None:
-    """The top (1, 1, M, 7) of `kept`, of boxes, scores and labels (M, 1), or the rows that say that there is nothing."""
+    """The top (1, 1, M, 7) of `kept`, of boxes, scores and labels (M, 1), or rows that say that there is nothing."""
     image, box = (graph.node("Gather", [kept, ints(graph, *columns)], axis=1) for columns in ((0,), (0, 2)))
     score = graph.node("Unsqueeze", [graph.node("GatherND", [scores, kept]), ints(graph, 1)])
     corners = graph.node("GatherND", [found, kept if each_class else box])

@@ -43,13 +43,16 @@ class DetectionOutput(Layer):
             raise self.error("nms_threshold must not be negative and eta must be in (0, 1]")
         left_out = [name for name in ("save_output_param", "visualize") if p.HasField(name) and getattr(p, name)]
         if left_out:
-            log.warn("detection_output_layer.cpp:52", f"{self.title}: {' and '.join(left_out)} left out; the top has all")
+            names = " and ".join(left_out)
+            log.warn("detection_output_layer.cpp:52", f"{self.title}: {names} left out; the top has all")
         self.threshold = p.confidence_threshold if p.HasField("confidence_threshold") else LEAST
         self.classes = [c for c in range(p.num_classes) if c != p.background_label_id]
         self.offsets = 1 if p.share_location else p.num_classes
 
     def top_shapes(self, bottom_shapes: list[Shape]) -> list[Shape]:
-        boxes.count_priors(self, *bottom_shapes[:3], self.param.detection_output_param.num_classes, self.offsets)
+        locations, scores, priors = bottom_shapes[:3]
+        classes = self.param.detection_output_param.num_classes
+        boxes.count_priors(self, locations, scores, priors, classes, self.offsets)
         return [(1, 1, 1, 7)]
 
     def forward(self, *bottoms: Tensor) -> Tensor:
@@ -103,8 +106,14 @@ class DetectionOutput(Layer):
         top_k = p.nms_param.top_k if p.nms_param.HasField("top_k") else -1
         ranked = detection_onnx.only_best(graph, scores, top_k) if 0 <= top_k < priors else scores
         kept = detection_onnx.suppress(
-            graph, found, ranked, priors, p.nms_param.nms_threshold, self.threshold,
-            classes=0 if shared else len(self.classes), upright=p.code_type == boxes.CENTER_SIZE,
+            graph,
+            found,
+            ranked,
+            priors,
+            p.nms_param.nms_threshold,
+            self.threshold,
+            classes=0 if shared else len(self.classes),
+            upright=p.code_type == boxes.CENTER_SIZE,
         )
         if p.keep_top_k > -1:
             kept = detection_onnx.best_of_image(graph, kept, scores, p.keep_top_k, len(self.classes) * priors)

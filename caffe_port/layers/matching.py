@@ -53,9 +53,7 @@ def match(found: Tensor, truth: Tensor, param: Any) -> tuple[Tensor, Tensor]:
     return index, best
 
 
-def mine(
-    matches: Tensor, overlaps: Tensor, loss: Tensor, candidates: Tensor, param: Any
-) -> tuple[Tensor, Tensor]:
+def mine(matches: Tensor, overlaps: Tensor, loss: Tensor, candidates: Tensor, param: Any) -> tuple[Tensor, Tensor]:
     """Matches after mining, and which priors (P,) are negatives, of one image.
 
     MAX_NEGATIVE: of the priors that match nothing and overlap less than `neg_overlap`, those with the greatest loss,
@@ -63,7 +61,8 @@ def mine(
     dropped. With `nms_param` the choice is from what suppression among `candidates` (P, 4) leaves, greatest loss first.
     """
     hard = param.mining_type == _Loss.HARD_EXAMPLE
-    eligible = torch.ones_like(matches, dtype=torch.bool) if hard else (matches == NONE) & (overlaps < param.neg_overlap)
+    negative = (matches == NONE) & (overlaps < param.neg_overlap)
+    eligible = torch.ones_like(negative) if hard else negative
     positives = int((matches >= 0).sum())
     count = param.sample_size if hard else int(torch.tensor(positives * param.neg_pos_ratio, dtype=torch.float32))
     places = eligible.nonzero().flatten()

@@ -1,8 +1,9 @@
-"""MultiBoxLoss: what SSD is trained with: the offsets of the matched priors, and the classes of these and of hard negatives."""
+"""MultiBoxLoss: SSD's loss of the offsets of matched priors, and of the classes of these and of hard negatives."""
 
 from __future__ import annotations
 
 import math
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -61,7 +62,8 @@ class MultiBoxLoss(Layer):
 
     def top_shapes(self, bottom_shapes: list[Shape]) -> list[Shape]:
         p = self.param.multibox_loss_param
-        boxes.count_priors(self, *bottom_shapes[:3], p.num_classes, self.offsets)
+        locations, scores, priors = bottom_shapes[:3]
+        boxes.count_priors(self, locations, scores, priors, p.num_classes, self.offsets)
         if len(bottom_shapes[3]) != 4 or bottom_shapes[3][3] != 8:
             raise self.shape_error(f"true boxes must be (1, 1, boxes, 8), not {bottom_shapes[3]}")
         return [()]
@@ -78,13 +80,15 @@ class MultiBoxLoss(Layer):
             matches, overlaps = self.matches(image, classes, true, mean, predicted)
             counts = torch.ones_like(matches[:, 0], dtype=torch.bool)
             if p.mining_type != _Loss.NONE:
-                losses = self.confidence(logits.flatten(0, 1), self.label_of(matches, classes).flatten()).view_as(matches[:, 0])
+                wanted = self.label_of(matches, classes).flatten()
+                losses = self.confidence(logits.flatten(0, 1), wanted).view_as(matches[:, 0])
                 if p.mining_type == _Loss.HARD_EXAMPLE:
                     losses[matches[:, 0] >= 0] += self.location(found, matches, true, mean, variance, predicted)
                 candidates = mean.expand_as(predicted[:, 0]) if p.use_prior_for_nms else predicted[:, 0]
                 counts = torch.zeros_like(counts)
                 for i in image.unique().tolist():
-                    matches[i, 0], counts[i] = matching.mine(matches[i, 0], overlaps[i, 0], losses[i], candidates[i], p)
+                    mined = matching.mine(matches[i, 0], overlaps[i, 0], losses[i], candidates[i], p)
+                    matches[i, 0], counts[i] = mined
             wanted = self.label_of(matches, classes)
             counts |= wanted >= 0
         loss = scores.new_zeros(())
@@ -112,8 +116,8 @@ class MultiBoxLoss(Layer):
         bad = (classes < 0) | (classes >= p.num_classes) | (classes == p.background_label_id)
         if bad.any():
             raise self.error(
-                f"a true box has class {classes[bad][0].item()}; classes are 0 to {p.num_classes - 1} without the background "
-                f"{p.background_label_id}"
+                f"a true box has class {classes[bad][0].item()}; classes are 0 to {p.num_classes - 1} without the "
+                f"background {p.background_label_id}"
             )
         return image, classes, rows[:, 3:7]
 

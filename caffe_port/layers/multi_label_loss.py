@@ -18,11 +18,11 @@ class MultiLabelLoss(Layer):
 
     s is the sigmoid. Bottoms: scores x (N, ...), labels of the same count: positive, negative, or 0, which costs
     nothing. Top: the loss (), NaN for an empty batch. w_i, the positive rate of attribute i, is
-    `multilabel_loss_param.weight`, once for each of the numbers of a sample; left out, it is 0.5 for all: every term then
-    counts exp(0.5), not 1. Raises for another number of weights.
+    `multilabel_loss_param.weight`, once for each of the numbers of a sample; left out, it is 0.5 for all: every term
+    then counts exp(0.5), not 1. Raises for another number of weights.
 
-    Source: multi_label_loss_layer.cpp of RAP's Caffe; DeepMAR, Li et al., 2015, equation 3. Other Caffes have a layer of
-    this name without weights: their loss is this one's divided by exp(0.5).
+    Source: multi_label_loss_layer.cpp of RAP's Caffe; DeepMAR, Li et al., 2015, equation 3. Other Caffes have a layer
+    of this name without weights: their loss is this one's divided by exp(0.5).
     """
 
     origin = "RAP"

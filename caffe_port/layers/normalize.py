@@ -40,7 +40,7 @@ class Normalize(Layer):
         if not 2 <= len(shape) <= 4:
             raise self.shape_error(f"the bottom must have 2 to 4 axes (num, channels, height, width), not {shape}")
         if "scale" in self.present_blobs and self.scale.dim() and self.scale.numel() != shape[1]:
-            raise self.shape_error(f"there is one scale for each of {self.scale.numel()} channels, the bottom is {shape}")
+            raise self.shape_error(f"there are {self.scale.numel()} scales, one a channel, but the bottom is {shape}")
         return [shape]
 
     def axes(self, rank: int) -> list[int]:

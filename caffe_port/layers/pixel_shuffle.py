@@ -33,7 +33,7 @@ class PixelShuffle(Layer):
     def top_shapes(self, bottom_shapes: list[Shape]) -> list[Shape]:
         shape, r = bottom_shapes[0], self.factor
         if len(shape) != 4 or shape[1] % r**2:
-            raise self.shape_error(f"{r**2} must divide the channels of a bottom (num, channels, height, width), not {shape}")
+            raise self.shape_error(f"{r**2} must divide the channels of (num, channels, height, width), not {shape}")
         return [(shape[0], shape[1] // r**2, shape[2] * r, shape[3] * r)]
 
     def forward(self, bottom: Tensor) -> Tensor:

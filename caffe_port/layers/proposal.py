@@ -24,7 +24,8 @@ class Proposal(Layer):
     `nms_thresh`, the `post_nms_topn` best of what is left.
 
     R depends on the values; the shape rule gives `post_nms_topn`, the most there can be. No gradient. Equal scores: the
-    first in order of row, column, anchor. Raises for more than one image, ratio or scale not given, shapes that do not fit.
+    first in order of row, column, anchor. Raises for more than one image, ratio or scale not given, and shapes that do
+    not fit.
     Source: proposal_layer.cpp of PVANet's and mini-caffe, a C++ form of rpn/proposal_layer.py of py-faster-rcnn (Ren et
     al., 2015), which leaves boxes that are too small out. That Python layer itself runs as a Python layer.
     """
@@ -65,7 +66,8 @@ class Proposal(Layer):
             raise self.shape_error(f"scores must be those of one image, (1, channels, height, width), not {scores}")
         if scores[1] != 2 * count or offsets != (1, 4 * count, *scores[2:]):
             raise self.shape_error(
-                f"{count} anchors want scores of {2 * count} channels and offsets of {4 * count}, not {scores} and {offsets}"
+                f"{count} anchors want scores of {2 * count} channels and offsets of {4 * count}, "
+                f"not {scores} and {offsets}"
             )
         if len(image) < 2 or image[0] != 1 or image[1] < 3:
             raise self.shape_error(f"the image must be (1, 3): height, width, scale; not {image}")

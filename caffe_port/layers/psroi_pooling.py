@@ -14,7 +14,7 @@ from caffe_port.layers.base import Layer, Shape, register
 
 @register()
 class PSROIPooling(Layer):
-    """For each region a grid of g by g bins (`group_size`); bin (i, j) of output d is a mean over channel (d g + i) g + j.
+    """For each region g by g bins (`group_size`); bin (i, j) of output d is a mean over channel (d g + i) g + j.
 
     Bottoms: features (N, output_dim * g * g, H, W) and regions (R, 5): image, xmin, ymin, xmax, ymax in pixels of the
     picture. Top: (R, output_dim, g, g). A region runs from round(xmin) * `spatial_scale` to (round(xmax) + 1) *
@@ -41,7 +41,8 @@ class PSROIPooling(Layer):
         wanted = p.output_dim * p.group_size**2
         if bottom_shapes[0][1] != wanted:
             raise self.shape_error(
-                f"output_dim {p.output_dim} and group_size {p.group_size} want {wanted} channels, not {bottom_shapes[0][1]}"
+                f"output_dim {p.output_dim} and group_size {p.group_size} want {wanted} channels, "
+                f"not {bottom_shapes[0][1]}"
             )
         return [(count, p.output_dim, p.group_size, p.group_size)]
 
@@ -77,21 +78,23 @@ class PSROIPooling(Layer):
             size = graph.node("Max", [graph.node("Sub", [end, start]), number(0.1)])
             step = graph.node("Div", [size, number(g)])
             edges = graph.const(np.arange(g + 1, dtype=np.float32), "edges")
-            low, high = (graph.node("Add", [graph.node("Mul", [graph.node("Gather", [edges, ints(*range(i, g + i))]), step]), start])
-                         for i in (0, 1))
+            bounds = (graph.node("Gather", [edges, ints(*range(i, g + i))]) for i in (0, 1))
+            low, high = (graph.node("Add", [graph.node("Mul", [edge, step]), start]) for edge in bounds)
             pixels = graph.const(np.arange(length, dtype=np.float32)[:, None, None], "pixels")
-            inside = graph.node("And", [
-                graph.node("GreaterOrEqual", [pixels, graph.node("Floor", [low])]),
-                graph.node("Less", [pixels, graph.node("Ceil", [high])]),
-            ])  # (W, R, g)
+            inside = graph.node(
+                "And",
+                [
+                    graph.node("GreaterOrEqual", [pixels, graph.node("Floor", [low])]),
+                    graph.node("Less", [pixels, graph.node("Ceil", [high])]),
+                ],
+            )  # (W, R, g)
             mask = graph.node("Cast", [inside], to=1)
             count = graph.node("ReduceSum", [mask, ints(0)], keepdims=1)
             share = graph.node("Div", [mask, graph.node("Max", [count, number(1)])])
+            share = graph.node("Transpose", [share], perm=[1, 2, 0])
             if columns:
-                share = graph.node("Transpose", [share], perm=[1, 2, 0])
                 x = graph.node("MatMul", [x, graph.node("Unsqueeze", [share, ints(1, 2, 5)])])
             else:
-                share = graph.node("Transpose", [share], perm=[1, 2, 0])
                 x = graph.node("MatMul", [graph.node("Unsqueeze", [share, ints(1, 3, 4)]), x])
         graph.node("Squeeze", [x, ints(4, 5)], tops)
 

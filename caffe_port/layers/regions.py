@@ -14,14 +14,14 @@ from caffe_port.layers.base import Layer, Shape
 def check(layer: Layer, features: Shape, regions: Shape) -> int:
     """The number of regions; ShapeError unless the bottoms are (N, C, H, W) and (R, 5)."""
     if len(features) != 4 or not features[2] * features[3]:
-        raise layer.shape_error(f"the features must have 4 axes (num, channels, height, width), not {features}")
+        raise layer.shape_error(f"features must have 4 axes (num, channels, height, width), not {features}")
     if len(regions) < 2 or regions[1] != 5 or any(d != 1 for d in regions[2:]):
         raise layer.shape_error(f"regions must be (R, 5): image, xmin, ymin, xmax, ymax; not {regions}")
     return regions[0]
 
 
 def split(layer: Layer, features: Tensor, regions: Tensor) -> tuple[Tensor, Tensor]:
-    """Which image each region lies in, and its corners (R, 4). On the CPU an image that is not there is a LayerError."""
+    """Which image each region lies in, and its corners (R, 4). On the CPU an image that is not there is an error."""
     regions = regions.detach().flatten(1)
     image = regions[:, 0].long()
     if image.device.type == "cpu" and not torch.compiler.is_compiling():

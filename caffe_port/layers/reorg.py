@@ -15,12 +15,12 @@ class Reorg(Layer):
     """(N, C, H, W) to (N, C s^2, H / s, W / s), s = `stride`; with `reverse` to (N, C / s^2, H s, W s).
 
     As darknet does it: the memory of an image is taken for one of C / s^2 channels of H s by W s, of which channel
-    (i s + j) C / s^2 + c of C holds the pixels (i, j) of every s by s block of channel c; the result's memory is then taken for
-    the top's shape. `reverse` puts channels back into blocks: not the inverse of the above, whose shapes differ.
+    (i s + j) C / s^2 + c of C holds the pixels (i, j) of every s by s block of channel c; the result's memory is then
+    taken for the top's shape. `reverse` puts channels back into blocks: not the inverse of the above.
 
     Raises where stride is not given, s^2 does not divide C, or s does not divide H and W. Source: reorg_layer.hpp of
-    MobileNet-YOLO, after reorg_layer.c of darknet (Redmon and Farhadi, YOLO9000, 2016). Its backward pass reads a buffer
-    that nothing fills; here it is the derivative. ONNX's SpaceToDepth orders otherwise.
+    MobileNet-YOLO, after reorg_layer.c of darknet (Redmon and Farhadi, YOLO9000, 2016). Its backward pass reads a
+    buffer that nothing fills; here it is the derivative. ONNX's SpaceToDepth orders otherwise.
     """
 
     origin = "YOLOv2"
@@ -32,7 +32,7 @@ class Reorg(Layer):
     def top_shapes(self, bottom_shapes: list[Shape]) -> list[Shape]:
         s, reverse = self.param.reorg_param.stride, self.param.reorg_param.reverse
         if len(bottom_shapes[0]) != 4:
-            raise self.shape_error(f"the bottom must have 4 axes (num, channels, height, width), not {bottom_shapes[0]}")
+            raise self.shape_error(f"the bottom must have 4 axes (num, channels, height, width): {bottom_shapes[0]}")
         n, c, h, w = bottom_shapes[0]
         if c % s**2:
             raise self.shape_error(f"stride {s} wants channels in multiples of {s**2}, not {c}")

@@ -18,12 +18,12 @@ NEAREST, LINEAR, CUBIC = (caffe_pb2.ResampleParameter.ResampleType.Value(n) for 
 class Resample(Layer):
     """Bottom (N, C, H, W), and perhaps a second whose height and width count; top (N, C, h, w), else `height`, `width`.
 
-    With fx = W / w and fy = H / h, pixel (y, x) of the top stands at (y * fy + fx / 2 - 1/2, x * fx + fy / 2 - 1/2) of the
-    bottom: FlowNet2 has the halves the wrong way round, which shows only where the two differ. NEAREST shows the pixel at
-    the rounded place (0.5 away from 0), the plane's border where that is outside (FlowNet2 reads past the plane). LINEAR
-    and CUBIC average the plane's pixels with weights f(a * distance) that are made to sum to 1, f being 1 - |t|, or
-    Keys' cubic with -1/2, and a being 1; with `antialias` and either direction shrinking, a is 1 / fx and 1 / fy. A pixel
-    without any weight is 0.
+    With fx = W / w and fy = H / h, pixel (y, x) of the top stands at (y * fy + fx / 2 - 1/2, x * fx + fy / 2 - 1/2) of
+    the bottom: FlowNet2 has the halves the wrong way round, which shows only where the two differ. NEAREST shows the
+    pixel at the rounded place (0.5 away from 0), the plane's border where that is outside (FlowNet2 reads past the
+    plane). LINEAR and CUBIC average the plane's pixels with weights f(a * distance) that are made to sum to 1, f being
+    1 - |t|, or Keys' cubic with -1/2, and a being 1; with `antialias` and either direction shrinking, a is 1 / fx and
+    1 / fy. A pixel without any weight is 0.
 
     Gradients are the derivatives (FlowNet2 has none); the second bottom gets none. `factor` is read past, as there.
     Raises for type AREA, and without a size. Source: resample_layer.cu of lmb-freiburg/flownet2.

@@ -23,7 +23,8 @@ class ROIAlign(Layer):
     regions. A region in an image that is not there is a LayerError on the CPU.
 
     Source: He et al., Mask R-CNN, 2017, section 3, as Caffe2's RoIAlign computes it (sampling_ratio 0). Caffe's forks
-    disagree: others sample each bin once, or take maxima, or shift by half a pixel. ONNX: RoiAlign, "output_half_pixel".
+    disagree: others sample each bin once, or take maxima, or shift by half a pixel. ONNX: RoiAlign,
+    "output_half_pixel".
     """
 
     origin = "Mask R-CNN"
@@ -60,8 +61,15 @@ class ROIAlign(Layer):
         column = graph.node("Gather", [rois, graph.const(np.array(0, np.int64), "column")], axis=1)
         image = graph.node("Cast", [column], to=7)
         graph.node(
-            "RoiAlign", [bottoms[0], corners, image], tops, mode="avg", sampling_ratio=0, spatial_scale=p.spatial_scale,
-            output_height=p.pooled_h, output_width=p.pooled_w, coordinate_transformation_mode="output_half_pixel",
+            "RoiAlign",
+            [bottoms[0], corners, image],
+            tops,
+            mode="avg",
+            sampling_ratio=0,
+            spatial_scale=p.spatial_scale,
+            output_height=p.pooled_h,
+            output_width=p.pooled_w,
+            coordinate_transformation_mode="output_half_pixel",
         )
 
 

@@ -20,8 +20,8 @@ class ROIPooling(Layer):
 
     Bottoms: features (N, C, H, W) and regions (R, 5): image, xmin, ymin, xmax, ymax in pixels of the picture, both ends
     included; `spatial_scale` times that, rounded, is the place in the features. Top: (R, C, pooled_h, pooled_w). A
-    region is at least one pixel long; bins overlap by up to a pixel and are cut at the features' border. An empty bin is
-    0. Of equal pixels the first in reading order gets the gradient; NaN never wins (a bin of NaN is -FLT_MAX). No
+    region is at least one pixel long; bins overlap by up to a pixel and are cut at the features' border. An empty bin
+    is 0. Of equal pixels the first in reading order gets the gradient; NaN never wins (a bin of NaN is -FLT_MAX). No
     gradient to the regions. A region in an image that is not there is a LayerError on the CPU.
 
     Source: roi_pooling_layer.cpp of Fast R-CNN (Girshick, 2015). ONNX: MaxRoiPool. `torchvision.ops.roi_pool` is this
@@ -53,7 +53,8 @@ class ROIPooling(Layer):
         empty = ((bottom <= top)[:, :, None] | (right <= left)[:, None, :])[:, None]
         with torch.no_grad():
             value, winner = _maxima(features, image, (top, bottom), (left, right))
-        picked = features.flatten(2)[image].gather(2, winner.flatten(2)).view_as(winner)
+        plane = image[:, None] * features.shape[1] + torch.arange(features.shape[1], device=image.device)
+        picked = features.take(plane[:, :, None, None] * (height * width) + winner)
         return torch.where(empty, 0, torch.where(value > LEAST, picked, LEAST))
 
     def onnx(self, graph: Any, bottoms: list[str], tops: list[str]) -> None:
@@ -61,7 +62,9 @@ class ROIPooling(Layer):
         rois = bottoms[1]
         if len(graph.shape(rois)) > 2:
             rois = graph.node("Reshape", [rois, graph.const(np.array([-1, 5], np.int64), "shape")])
-        graph.node("MaxRoiPool", [bottoms[0], rois], tops, pooled_shape=[p.pooled_h, p.pooled_w], spatial_scale=p.spatial_scale)
+        graph.node(
+            "MaxRoiPool", [bottoms[0], rois], tops, pooled_shape=[p.pooled_h, p.pooled_w], spatial_scale=p.spatial_scale
+        )
 
 
 def _maxima(
@@ -74,7 +77,7 @@ def _maxima(
     """
     n, c, h, w = x.shape
     value = torch.where(x.isnan(), -torch.inf, x).permute(0, 2, 3, 1)
-    place = torch.arange(h * w, device=x.device).view(1, h, w, 1).expand(n, h, w, c)
+    place = torch.arange(h * w, device=x.device, dtype=torch.int32).view(1, h, w, 1).expand(n, h, w, c)
     tall, wide = _levels(*rows), _levels(*columns)
     levels = []
     for i in range(int(tall.max()) + 1 if len(tall) else 1):

@@ -13,7 +13,8 @@ from caffe_port.layers.base import Layer, Shape, register
 
 @register()
 class SmoothL1Loss(Layer):
-    """loss = 1/N sum outside * f(inside * (a - b)), f(x) = (sigma x)^2 / 2 where |x| < 1 / sigma^2, else |x| - 1 / (2 sigma^2).
+    """loss = 1/N sum outside * f(inside * (a - b)), with
+    f(x) = (sigma x)^2 / 2 where |x| < 1 / sigma^2, else |x| - 1 / (2 sigma^2).
 
     Bottoms: a and b (N, ...), both with a gradient, and optionally the inside weights, and also the outside weights, of
     the same shape and with none. Top: the loss (). `sigma` is 1 unless given. Raises for shapes that differ, a sigma
@@ -35,8 +36,8 @@ class SmoothL1Loss(Layer):
             raise self.error("sigma must be positive")
         if normalization.mode(self.param.loss_param, normalization.BATCH_SIZE) != normalization.BATCH_SIZE:
             raise self.unsupported(
-                "forks disagree whether the normalization of loss_param counts here; the sum is divided by the batch size: "
-                "remove it, and give a loss_weight for another divisor"
+                "forks disagree whether the normalization of loss_param counts here; the sum is divided by the batch "
+                "size: remove it, and give a loss_weight for another divisor"
             )
 
     def top_shapes(self, bottom_shapes: list[Shape]) -> list[Shape]:

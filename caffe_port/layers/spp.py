@@ -26,9 +26,9 @@ class SPP(Layer):
     Raises where a pad would not be smaller than its kernel (planes too small for the pyramid), as Caffe does, and for
     STOCHASTIC, which Caffe's CPU code lacks too.
 
-    With any of WPAL's options, for each direction: level l has base_bin * fineness^l bins; the stride starts as ceil(
-    size / bins) less the whole pixels of size * overlap_ratio, at least 1; the kernel is what bins of this stride leave to
-    cover, size - (bins - 1) * stride, at least the stride; and while its pad is not smaller, the stride shrinks by 1.
+    With any of WPAL's options, for each direction: level l has base_bin * fineness^l bins; the stride starts as
+    ceil(size / bins) less the whole pixels of size * overlap_ratio, at least 1; the kernel is what bins of this stride
+    leave to cover, size - (bins - 1) * stride, at least the stride; while its pad is not smaller, the stride shrinks.
 
     Source: src/caffe/layers/spp_layer.cpp; He et al., 2014. WPAL's: the same file of kyu-sz/caffe; Zhou et al., 2017.
     """

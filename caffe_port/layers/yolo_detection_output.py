@@ -23,9 +23,9 @@ class YoloDetectionOutput(Layer):
     Boxes with at least `confidence_threshold`, best first; those that overlap a better one by `nms_threshold` or more
     are dropped. Where no image has any, M is N, each row its image's number and six times -1.
 
-    M depends on the values: the shape rule says 1, as the original does. No gradient. Images are kept apart; the original
-    takes a batch for one image. `side` and `coords` are not read, `label_map_file` is only for its log. Raises where
-    biases or channels do not fit. Source: yolo_detection_output_layer.cpp of MobileNet-YOLO (Redmon and Farhadi, 2016).
+    M depends on the values: the shape rule says 1, as the original does. No gradient. Images are kept apart; the
+    original takes a batch for one image. `side` is not read, `label_map_file` is only for its log. Raises where biases
+    or channels do not fit. Source: yolo_detection_output_layer.cpp of MobileNet-YOLO (Redmon and Farhadi, 2016).
     """
 
     origin = "MobileNet-YOLO"
@@ -87,7 +87,8 @@ class YoloDetectionOutput(Layer):
         kept = yolo.onnx_suppress(graph, found, ranked, count, p.nms_threshold, least)
         at = graph.node("Gather", [kept, detection_onnx.ints(graph, 0, 2)], axis=1)
         label = graph.node("Cast", [graph.node("GatherND", [labels, at])], to=detection_onnx.FLOAT)
-        label = graph.node("Add", [graph.node("Unsqueeze", [label, detection_onnx.ints(graph, 1)]), detection_onnx.number(graph, 1)])
+        label = graph.node("Unsqueeze", [label, detection_onnx.ints(graph, 1)])
+        label = graph.node("Add", [label, detection_onnx.number(graph, 1)])
         detection_onnx.rows(graph, kept, found, ranked, label, tops)
 
     def onnx_predictions(self, graph: Any, bottom: str) -> tuple[str, str, str]:
@@ -98,9 +99,10 @@ class YoloDetectionOutput(Layer):
         x = graph.node("Transpose", [x], perm=[0, 3, 1, 2])
         place, size = self.frame(h, w)
         own = np.array(p.biases[: 2 * p.num_box], np.float32).reshape(-1, 2) / size
-        moved = graph.node("Add", [graph.node("Sigmoid", [places(graph, x, 0, 2)]), graph.const(place[:, None] * 1.0, "places")])
+        here = graph.const(place[:, None] * 1.0, "places")
+        moved = graph.node("Add", [graph.node("Sigmoid", [places(graph, x, 0, 2)]), here])
         centre = graph.node("Div", [moved, graph.const(size * 1.0, "size")])
-        grown = graph.node("Mul", [graph.node("Exp", [places(graph, x, 2, 4)]), graph.const(own.astype(np.float32), "biases")])
+        grown = graph.node("Mul", [graph.node("Exp", [places(graph, x, 2, 4)]), graph.const(own, "biases")])
         found = graph.node("Reshape", [yolo.onnx_corners(graph, centre, grown), ints(graph, 0, count, 4)])
         chances = graph.node("Softmax", [places(graph, x, 5, 5 + p.num_classes)], axis=-1)
         likely = graph.node("ReduceMax", [chances], axes=[-1], keepdims=1)

@@ -14,19 +14,19 @@ from caffe_port.layers.base import Layer, Shape, register
 
 @register()
 class Yolov3DetectionOutput(Layer):
-    """Boxes around every pixel of several maps, once for each class that is likely; suppression over all of them together.
+    """Boxes around every pixel of several maps, once for each likely class; suppression over all of them together.
 
     Bottoms: `mask_group_num` feature maps (N, B * (L + 1 + C), h, w), B = `num_box`, C = `num_classes`: for each box
-    the L coordinates, object, classes. L is 4: x, y, w, h; with `gaussian_box` 8: each followed by its uncertainty. Top:
-    (1, 1, M, 7): image, class + 1, score, xmin, ymin, xmax, ymax as shares of the image, by image and falling score.
+    the L coordinates, object, classes. L is 4: x, y, w, h; with `gaussian_box` 8: each followed by its uncertainty.
+    Top: (1, 1, M, 7): image, class + 1, score, xmin, ymin, xmax, ymax as shares of the image, by image and score.
     The centre is (column + sigmoid(x)) / width of the map; the width exp(w) * bias / (width * `anchors_scale` of this
     map), where `mask` says which pair of `biases` the boxes of each map have. The score of a class is sigmoid(class) *
     sigmoid(object), with uncertainties also times 1 less the mean of their sigmoids. All above `confidence_threshold`,
     best first; those that overlap a better one, of any class, by `nms_threshold` or more are dropped. Where no image
     has any, M is N, each row its image's number and six times -1.
 
-    M depends on the values: the shape rule says 1, as the original does. No gradient. Images are kept apart; the original
-    takes a batch for one image. Raises where masks, scales, biases or channels do not fit. Source:
+    M depends on the values: the shape rule says 1, as the original does. No gradient. Images are kept apart; the
+    original takes a batch for one image. Raises where masks, scales, biases or channels do not fit. Source:
     yolov3_detection_output_layer.cpp of MobileNet-YOLO (Redmon and Farhadi, 2018; Choi et al., Gaussian YOLOv3, 2019).
     """
 
@@ -41,8 +41,8 @@ class Yolov3DetectionOutput(Layer):
         if len(bottom_shapes) != p.mask_group_num:
             raise self.error(f"mask_group_num is {p.mask_group_num}, there are {len(bottom_shapes)} bottoms")
         if len(p.mask) != p.mask_group_num * p.num_box:
-            raise self.error(f"{p.mask_group_num} maps of {p.num_box} boxes want {p.mask_group_num * p.num_box} mask, "
-                             f"not {len(p.mask)}")
+            wanted = p.mask_group_num * p.num_box
+            raise self.error(f"{p.mask_group_num} maps of {p.num_box} boxes want {wanted} mask, not {len(p.mask)}")
         if max(p.mask) * 2 + 1 >= len(p.biases):
             raise self.error(f"mask {max(p.mask)} names a pair that {len(p.biases)} biases do not have")
         if len(p.anchors_scale) < p.mask_group_num:
@@ -72,7 +72,11 @@ class Yolov3DetectionOutput(Layer):
             corners, scores = (torch.cat(part, 1) for part in zip(*found, strict=True))
             labels = torch.arange(1, p.num_classes + 1, device=scores.device).expand_as(scores)
             return yolo.rows(
-                corners, scores.flatten(1), labels.flatten(1), scores.flatten(1) > p.confidence_threshold, p.nms_threshold
+                corners,
+                scores.flatten(1),
+                labels.flatten(1),
+                scores.flatten(1) > p.confidence_threshold,
+                p.nms_threshold,
             )
 
     def predictions(self, index: int, x: Tensor) -> tuple[Tensor, Tensor]:

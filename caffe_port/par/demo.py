@@ -38,7 +38,7 @@ class Scale:
             "Trained from scratch, where the paper starts from ImageNet's ResNet-50: "
             f"{self.stage1} + {self.joint} iterations of {self.batch} pictures, base_lr {self.base_lr:g}, "
             f"times 0.25 every {self.step} iterations.",
-            "Lambda of the segmentation losses is 1e-3 instead of 1.5e-4: they sum over the pixels, which are fewer here.",
+            "Lambda of the segmentation losses is 1e-3 instead of 1.5e-4: they sum over pixels, which are fewer here.",
             "Stage I is trained without computing stage II (prune_stage1): faster, with the same weights.",
             "BatchNorm averages its statistics with fraction 0.95 instead of Caffe's 0.999, which needs thousands of "
             "iterations.",

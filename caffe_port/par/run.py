@@ -156,7 +156,7 @@ def prove(run: Path, deploy: Path, weights: Path, step: Step | None = None) -> A
 
     net = Net(read_net(deploy))
     _note(run, parameters=net.parameter_count(), macs=net.macs() // max(net.graph.last["data"].shape[0], 1))
-    targets = [run / "model.caffemodel", run / "model.pt", run / "model.safetensors", run / "model.py", run / "model.onnx"]
+    targets = [run / f"model{suffix}" for suffix in (".caffemodel", ".pt", ".safetensors", ".py", ".onnx")]
     notes = []
     for i, target in enumerate(targets):
         if step is not None:

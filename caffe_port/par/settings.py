@@ -59,7 +59,7 @@ class Settings:
     ignore_label: int | None = 255
     """Pixels and attributes with this label do not count in the losses; None: every label counts."""
     seg_lambda: float = 1.5e-4
-    """Lambda of both segmentation losses (paper). The loss sums over pixels, so a smaller input wants a larger lambda."""
+    """Lambda of both segmentation losses (paper). They sum over pixels, so a smaller input wants a larger lambda."""
     prune_stage1: bool = False
     """Leave the whole of stage II out of stage-1 training instead of giving it lambda 0."""
     python_loss: bool = False

@@ -1,9 +1,9 @@
 """`PREFIX_iter_N.resume`: what Caffe's two snapshot files leave out, so that a resumed run loses nothing, not one bit.
 
 It holds where every data layer stands (cursor, order, the transformer's random stream, of the batch last delivered, not
-of those made ahead), the random streams of torch, NumPy and Python, the states of recurrent layers, and the losses that
-`average_loss` still counts; for every net, and for every process of a parallel run. It does not hold what Python
-layers keep to themselves, nor files that layers write (HDF5Output begins anew).
+of those made ahead), the random streams of torch, NumPy and Python, what other layers remember (`Layer.memory`: the states
+of recurrent ones), and the losses that `average_loss` still counts; for every net, and for every process of a parallel
+run. It does not hold what Python layers keep to themselves, nor files that layers write (HDF5Output begins anew).
 
 The file is a NumPy archive without pickles: per process `<rank>.facts`, JSON in UTF-8, and arrays under the names that
 the facts use.
@@ -28,7 +28,6 @@ from caffe_port import log
 from caffe_port.atomic import atomic_write
 from caffe_port.errors import SolverError
 from caffe_port.layers.base import Layer
-from caffe_port.layers.recurrent import Recurrent
 from caffe_port.solver.smoothing import SmoothedLoss
 
 if TYPE_CHECKING:
@@ -58,12 +57,7 @@ def capture(solver: Solver) -> Captured:
         arrays["cuda"] = torch.cuda.get_rng_state(solver.net.device).numpy()
     layers: dict[str, Any] = {}
     for title, layer in _layers(solver):
-        if isinstance(layer, Recurrent):
-            states = layer.state or []
-            layers[title] = len(states)
-            arrays.update({f"{title}.{i}": s.cpu().numpy() for i, s in enumerate(states)})
-        else:
-            layers[title] = layer.state()
+        layers[title] = layer.state() if layer.role == "data" else _remembered(title, layer, arrays)
     facts = {
         "version": VERSION,
         "iter": solver.iter,
@@ -92,11 +86,10 @@ def restore(solver: Solver, path: str | os.PathLike[str], captured: Sequence[Cap
             f"here it is iteration {solver.iter} and {_listed(layers)}"
         )
     for title, layer in layers.items():
-        if isinstance(layer, Recurrent):
-            states = [torch.from_numpy(mine.arrays[f"{title}.{i}"]) for i in range(facts["layers"][title])]
-            layer.state = states or None
-        else:
+        if layer.role == "data":
             layer.restore(facts["layers"][title])
+        else:
+            _remind(title, layer, facts["layers"][title], mine.arrays)
     kind, position, has_gauss, gauss = facts["numpy"]
     np.random.set_state((kind, mine.arrays["numpy"], position, has_gauss, gauss))  # noqa: NPY002
     version, words, gauss = facts["python"]
@@ -104,7 +97,8 @@ def restore(solver: Solver, path: str | os.PathLike[str], captured: Sequence[Cap
     torch.set_rng_state(torch.from_numpy(mine.arrays["torch"]))
     if solver.net.device.type == "cuda" and "cuda" in mine.arrays:
         torch.cuda.set_rng_state(torch.from_numpy(mine.arrays["cuda"]), solver.net.device)
-    return SmoothedLoss.of(facts["loss"])
+    loss = SmoothedLoss.of(facts["loss"])
+    return loss if loss.size == solver.param.average_loss else SmoothedLoss(solver.param.average_loss)
 
 
 def write(state: str | os.PathLike[str], captured: Sequence[Captured]) -> None:
@@ -150,8 +144,26 @@ def _layers(solver: Solver) -> Iterator[tuple[str, Any]]:
     for number, net in enumerate([solver.net, *solver.test_nets]):
         for node in net.graph.nodes:
             layer: Layer = node.layer
-            if isinstance(layer, Recurrent) or (layer.role == "data" and callable(getattr(layer, "state", None))):
+            if layer.memory or (layer.role == "data" and callable(getattr(layer, "state", None))):
                 yield f"{number}/{node.index}/{node.name}", layer
+
+
+def _remembered(title: str, layer: Layer, arrays: dict[str, np.ndarray]) -> dict[str, Any]:
+    """The layer's memory as JSON; lists of tensors as their length and arrays under the attribute's name and number."""
+    out: dict[str, Any] = {}
+    for name in layer.memory:
+        value = getattr(layer, name)
+        out[name] = {"tensors": len(value)} if isinstance(value, list) else value
+        for i, tensor in enumerate(value if isinstance(value, list) else ()):
+            arrays[f"{title}.{name}.{i}"] = tensor.cpu().numpy()
+    return out
+
+
+def _remind(title: str, layer: Layer, memory: dict[str, Any], arrays: dict[str, np.ndarray]) -> None:
+    for name, value in memory.items():
+        if isinstance(value, dict):
+            value = [torch.from_numpy(arrays[f"{title}.{name}.{i}"]) for i in range(value["tensors"])]
+        setattr(layer, name, value)
 
 
 def _listed(titles: Any) -> str:

@@ -33,7 +33,7 @@ conv_group              | 2 6 7 5   | Convolution | num_output: 4 kernel_size: 3
 conv_depthwise          | 2 6 7 5   | Convolution | num_output: 6 kernel_size: 3 group: 6 pad: 1
 conv_dilation           | 2 3 9 8   | Convolution | num_output: 4 kernel_size: 3 dilation: 2 pad: 1
 conv_dilations          | 2 3 9 8   | Convolution | num_output: 4 kernel_size: 3 dilation: 2 dilation: 1
-conv_repeated_sizes | 2 3 9 8 | Convolution | num_output: 4 kernel_size: 3 kernel_size: 2 stride: 2 stride: 1 pad: 1 pad: 0
+conv_repeated_sizes | 2 3 9 8 | Convolution | num_output: 4 kernel_size: [3, 2] stride: [2, 1] pad: [1, 0]
 conv_h_w | 2 3 9 8 | Convolution | num_output: 4 kernel_h: 1 kernel_w: 3 pad_w: 1 stride_h: 2 stride_w: 1
 conv_no_bias            | 2 3 7 5   | Convolution | num_output: 4 kernel_size: 3 bias_term: false
 conv_floor              | 2 3 8 10  | Convolution | num_output: 4 kernel_size: 3 stride: 2
@@ -45,7 +45,7 @@ conv_force_nd           | 2 3 7 5   | Convolution | num_output: 4 kernel_size: 3
 deconv_stride_pad       | 2 3 5 4   | Deconvolution | num_output: 4 kernel_size: 4 stride: 2 pad: 1
 deconv_group            | 2 6 5 4   | Deconvolution | num_output: 4 kernel_size: 3 stride: 2 group: 2
 deconv_dilation         | 2 3 5 4   | Deconvolution | num_output: 4 kernel_size: 3 stride: 2 dilation: 2
-deconv_rectangle | 2 3 5 4 | Deconvolution | num_output: 4 kernel_h: 2 kernel_w: 3 stride_h: 3 stride_w: 2 pad_h: 0 pad_w: 1
+deconv_rectangle | 2 3 5 4 | Deconvolution | num_output: 4 kernel_h: 2 kernel_w: 3 stride_h: 3 stride_w: 2 pad_w: 1
 deconv_gaps             | 2 3 5 4   | Deconvolution | num_output: 4 kernel_size: 2 stride: 3 bias_term: false
 ip_flattens             | 2 3 4 5   | InnerProduct | num_output: 6
 ip_axis                 | 2 3 4 5   | InnerProduct | num_output: 6 axis: 2

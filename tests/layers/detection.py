@@ -39,8 +39,8 @@ def greedy(boxes, order, threshold, eta=1, pixels=0, inclusive=False):
 
 def grid_priors(h, w, size=0.3, variance=(0.1, 0.1, 0.2, 0.2)):
     """(1, 2, 4 * h * w): one box of `size` (and of 0.7 of its height) around each place of a grid."""
-    boxes = [((x + 0.5) / w - size / 2, (y + 0.5) / h - size * 0.35, (x + 0.5) / w + size / 2, (y + 0.5) / h + size * 0.35)
-             for y in range(h) for x in range(w)]
+    centres = [((x + 0.5) / w, (y + 0.5) / h) for y in range(h) for x in range(w)]
+    boxes = [(x - size / 2, y - size * 0.35, x + size / 2, y + size * 0.35) for x, y in centres]
     return np.stack([np.ravel(boxes), np.tile(variance, h * w)])[None]
 
 

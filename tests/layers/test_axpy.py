@@ -3,7 +3,7 @@
 from tests.layers.refusals import refusals
 from tests.layers.runner import Case, run
 
-X = (2, 3, 4, 5)
+X = (2, 3, 1, 4)
 
 
 def reference(bottoms, blobs):
@@ -22,6 +22,6 @@ test_cases = run(CASES)
 test_refused = refusals([
     ('type: "Axpy"', [(2, 3, 1, 1), X], 1, "takes 3 bottom"),
     ('type: "Axpy"', [(2, 4, 1, 1), X, X], 1, "one weight for each channel"),
-    ('type: "Axpy"', [(2, 3, 4, 5), X, X], 1, "one weight for each channel"),
-    ('type: "Axpy"', [(2, 3, 1, 1), X, (2, 3, 4, 1)], 1, "must have one shape"),
+    ('type: "Axpy"', [(2, 3, 2, 4), X, X], 1, "one weight for each channel"),
+    ('type: "Axpy"', [(2, 3, 1, 1), X, (2, 3, 1, 1)], 1, "must have one shape"),
 ])

@@ -7,7 +7,7 @@ import torch
 from tests.layers.refusals import refusals
 from tests.layers.runner import Case, make, run
 
-X = (3, 2, 4, 5)
+X = (3, 2, 3, 2)
 PSP = 'slope_filler { type: "uniform" min: 0.5 max: 2 } bias_filler { type: "uniform" min: -1 max: 1 }'
 SEG = 'scale_filler { type: "uniform" min: 0.5 max: 2 } shift_filler { type: "uniform" min: -1 max: 1 }'
 

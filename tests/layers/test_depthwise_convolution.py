@@ -16,7 +16,7 @@ def case(name, options, found, **more):
 
 CASES = [
     case("3x3", "num_output: 3 group: 3 kernel_size: 3", reference()),
-    case("stride", "num_output: 3 group: 3 kernel_size: 3 stride: 2 pad: 1 bias_term: false", reference((2, 2), (1, 1))),
+    case("stride", "num_output: 3 group: 3 kernel_size: 3 stride: 2 pad: 1", reference((2, 2), (1, 1))),
 ]
 test_cases = run(CASES)
 test_refused = refusals([

@@ -3,12 +3,14 @@
 from tests.layers.refusals import refusals
 from tests.layers.runner import Case, run
 
-X = (2, 3, 4, 5)
+X = (2, 2, 3, 4)
 
 
 def case(name, options, rows=1, columns=1):
-    return Case(name, f'type: "Flip" flip_param {{ {options} }}', [X],
-                lambda bottoms, blobs: [bottoms[0][:, :, ::rows, ::columns]], opencv="it has no such layer")  # fmt: skip
+    def tops(bottoms, blobs):
+        return [bottoms[0][:, :, ::rows, ::columns]]
+
+    return Case(name, f'type: "Flip" flip_param {{ {options} }}', [X], tops, opencv="it has no such layer")
 
 
 CASES = [

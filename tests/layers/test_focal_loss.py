@@ -37,8 +37,8 @@ CASES = [
     case("gamma 0", "focal_loss_param { gamma: 0 }", reference(gamma=0)),
     case("axis", "softmax_param { axis: 2 }", reference(axis=2), [(2, 3, 4), labels((2, 3), 4)]),
     case("ignore", "loss_param { ignore_label: 2 }", reference(ignore=2)),
-    case("ignore -1, batch", "loss_param { ignore_label: -1 normalize: false }", reference(ignore=-1, mode="BATCH_SIZE"),
-         [X, labels((2, 3, 2), 4, -1)]),
+    case("ignore -1, batch", "loss_param { ignore_label: -1 normalize: false }",
+         reference(ignore=-1, mode="BATCH_SIZE"), [X, labels((2, 3, 2), 4, -1)]),
     case("none", "loss_param { normalization: NONE }", reference(mode="NONE")),
     case("probabilities", "", reference(second=True), tops=2),
 ]

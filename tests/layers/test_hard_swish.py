@@ -4,7 +4,7 @@ import numpy as np
 
 from tests.layers.runner import Case, run
 
-X = np.random.default_rng(3).normal(scale=4, size=(2, 3, 5, 7))
+X = np.random.default_rng(3).normal(scale=4, size=(2, 3, 4, 5))
 
 
 def reference(bottoms, blobs):

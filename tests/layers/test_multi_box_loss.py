@@ -51,7 +51,8 @@ def matched(boxes, truth, threshold, per_prediction, ignore_crossing):
         best[i] = max(overlap[i])
     pool = set(range(len(truth)))
     while pool:
-        pairs = [(overlap[i][j], -i, -j) for i in range(len(boxes)) for j in pool if index[i] == -1 and overlap[i][j] > 1e-6]
+        free = [i for i in range(len(boxes)) if index[i] == -1]
+        pairs = [(overlap[i][j], -i, -j) for i in free for j in pool if overlap[i][j] > 1e-6]
         if not pairs:
             break
         value, i, j = max(pairs)
@@ -75,8 +76,9 @@ def confidence_cost(kind, x, target):
     return (np.log1p(np.exp(-abs(x))) + np.maximum(x, 0) - x * target).sum()
 
 
-def reference(code="CORNER", share=True, in_target=False, loc="SMOOTH_L1", conf="SOFTMAX", weight=1.0, mining="MAX_NEGATIVE",
-              ratio=3.0, neg_overlap=0.5, sample=64, per_prediction=True, threshold=0.5, use_prior=True, difficult=True,
+def reference(code="CORNER", share=True, in_target=False, loc="SMOOTH_L1", conf="SOFTMAX", weight=1.0,
+              mining="MAX_NEGATIVE", ratio=3.0, neg_overlap=0.5, sample=64, per_prediction=True, threshold=0.5,
+              use_prior=True, difficult=True,
               agnostic=False, crossing=False, inside=False, norm="VALID", nms=None, prior_nms=False, parts=(True, True),
               classes=C):
     def tops(bottoms, blobs):
@@ -127,7 +129,8 @@ def reference(code="CORNER", share=True, in_target=False, loc="SMOOTH_L1", conf=
                         if hard or (index[i] == -1 and overlaps[i] < neg_overlap)}
                 order = sorted(rank, key=lambda i, rank=rank: -rank[i])
                 if nms is not None:
-                    among = priors if prior_nms else [decoded(code, locations[n, i, 0], priors[i], v[i]) for i in range(P)]
+                    guess = [decoded(code, locations[n, i, 0], priors[i], v[i]) for i in range(P)]
+                    among = priors if prior_nms else guess
                     order = [i for i in order[:nms[1]] if iou(among[i], among[i]) > 0]
                     order = greedy(among, order, nms[0])
                 picked = set(order[: sample if hard else int(len(chosen) * ratio)])
@@ -145,7 +148,8 @@ def reference(code="CORNER", share=True, in_target=False, loc="SMOOTH_L1", conf=
 
 def case(name, options, share=True, classes=C, truth=TRUTH, spread=0.5, extra="", images=N, **more):
     rng = np.random.default_rng(4)
-    bottoms = [rng.normal(size=(images, P * (1 if share else classes) * 4)) * spread, rng.normal(size=(images, P * classes)), PRIORS, truth]
+    locations = rng.normal(size=(images, P * (1 if share else classes) * 4)) * spread
+    bottoms = [locations, rng.normal(size=(images, P * classes)), PRIORS, truth]
     settings = more.pop("ref", {})
     more.setdefault("gradient", False)  # element by element is slow here: see test_gradient
     return Case(name, f'type: "MultiBoxLoss" multibox_loss_param {{ num_classes: {classes} {options} }} {extra}',
@@ -170,8 +174,8 @@ CASES = [
     case("predictions matched", "use_prior_for_matching: false overlap_threshold: 0.2",
          ref=dict(use_prior=False, threshold=0.2)),
     case("a box for each class", APART, share=False, ref=dict(mining="NONE")),
-    case("predictions of each class matched", f"{APART} use_prior_for_matching: false overlap_threshold: 0.15", share=False,
-         ref=dict(mining="NONE", use_prior=False, threshold=0.15)),
+    case("predictions of each class matched", f"{APART} use_prior_for_matching: false overlap_threshold: 0.15",
+         share=False, ref=dict(mining="NONE", use_prior=False, threshold=0.15)),
     case("no difficult ones", "use_difficult_gt: false", ref=dict(difficult=False)),
     case("objects of one kind", "map_object_to_agnostic: true", classes=2, ref=dict(agnostic=True)),
     case("across the border", "ignore_cross_boundary_bbox: true overlap_threshold: 0.1",
@@ -185,7 +189,8 @@ CASES = [
     *(case(f"{norm}", "", extra=f"loss_param {{ normalization: {norm} }}", ref=dict(norm=norm))
       for norm in ("FULL", "BATCH_SIZE", "NONE")),
     case("normalize: false", "", extra="loss_param { normalize: false }", ref=dict(norm="BATCH_SIZE")),
-    case("location only", "", extra="propagate_down: [true, false, false, false]", ref=dict(parts=(True, False))),
+    case("location only", "", extra="propagate_down: [true, false, false, false]",
+         ref=dict(parts=(True, False))),
     case("one image", "", images=1, truth=TRUTH[:, :, :3], gradient=True, ref={}),
     case("no true box", "", truth=np.full((1, 1, 2, 8), -1.0), ref={}),
     case("no true box, no mining", "mining_type: NONE", truth=np.full((1, 1, 1, 8), -1.0), ref=dict(mining="NONE")),
@@ -204,7 +209,7 @@ test_gradient = gradients(CASES)
 def test_true_boxes_that_cannot_be(row, words):
     layer = make(case("l", "")).layer("l")
     with pytest.raises(LayerError, match=f"layer 'l'.*{words}"):
-        layer(torch.zeros(N, P * 4), torch.zeros(N, P * C), torch.tensor(PRIORS), torch.tensor([[[row]]], dtype=torch.float))
+        layer(torch.zeros(N, P * 4), torch.zeros(N, P * C), torch.tensor(PRIORS), torch.tensor([[[row]]]).float())
 
 
 SHAPES = [(2, 48), (2, 36), (1, 2, 48), (1, 1, 4, 8)]

@@ -18,6 +18,10 @@ def away(x):
     return math.floor(abs(x) + 0.5) * (1 if x > 0 else -1)
 
 
+def cut(first, last, length):
+    return min(max(first, 0), length), min(max(last, 0), length)
+
+
 def reference(d, g, scale=1.0):
     def tops(bottoms, blobs):
         x, rois = bottoms
@@ -26,8 +30,8 @@ def reference(d, g, scale=1.0):
             x1, y1, x2, y2 = away(x1) * scale, away(y1) * scale, (away(x2) + 1) * scale, (away(y2) + 1) * scale
             high, wide = max(y2 - y1, 0.1) / g, max(x2 - x1, 0.1) / g
             for c, i, j in np.ndindex(d, g, g):
-                top, bottom = (min(max(v, 0), x.shape[2]) for v in (math.floor(i * high + y1), math.ceil((i + 1) * high + y1)))
-                left, right = (min(max(v, 0), x.shape[3]) for v in (math.floor(j * wide + x1), math.ceil((j + 1) * wide + x1)))
+                top, bottom = cut(math.floor(i * high + y1), math.ceil((i + 1) * high + y1), x.shape[2])
+                left, right = cut(math.floor(j * wide + x1), math.ceil((j + 1) * wide + x1), x.shape[3])
                 if bottom > top and right > left:
                     out[r, c, i, j] = x[int(image), (c * g + i) * g + j, top:bottom, left:right].mean()
         return [out]

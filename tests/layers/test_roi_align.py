@@ -62,10 +62,11 @@ CASES = [
 ]
 test_cases = run(CASES)
 test_gradient = gradients(CASES[:-1])
+TWO = 'type: "ROIAlign" roi_align_param { pooled_h: 2 pooled_w: 2 }'
 test_refused = refusals([
     ('type: "ROIAlign" roi_align_param { pooled_w: 2 }', [X, (4, 5)], 1, "give pooled_h and pooled_w"),
-    ('type: "ROIAlign" roi_align_param { pooled_h: 2 pooled_w: 2 }', [X, (4, 4)], 1, r"regions must be \(R, 5\)"),
-    ('type: "ROIAlign" roi_align_param { pooled_h: 2 pooled_w: 2 }', [(2, 3, 0, 4), (4, 5)], 1, "features must have 4 axes"),
+    (TWO, [X, (4, 4)], 1, r"regions must be \(R, 5\)"),
+    (TWO, [(2, 3, 0, 4), (4, 5)], 1, "features must have 4 axes"),
 ])
 
 

@@ -20,6 +20,10 @@ def away(x):
     return math.floor(abs(x) + 0.5) * (1 if x > 0 else -1)
 
 
+def cut(first, last, length):
+    return min(max(first, 0), length), min(max(last, 0), length)
+
+
 def reference(h, w, scale=1.0):
     def tops(bottoms, blobs):
         x, rois = bottoms[0], bottoms[1].reshape(-1, 5)
@@ -29,8 +33,8 @@ def reference(h, w, scale=1.0):
             high, wide = max(y2 - y1 + 1, 1) / h, max(x2 - x1 + 1, 1) / w
             for i in range(h):
                 for j in range(w):
-                    top, bottom = (min(max(v + y1, 0), x.shape[2]) for v in (math.floor(i * high), math.ceil((i + 1) * high)))
-                    left, right = (min(max(v + x1, 0), x.shape[3]) for v in (math.floor(j * wide), math.ceil((j + 1) * wide)))
+                    top, bottom = cut(math.floor(i * high) + y1, math.ceil((i + 1) * high) + y1, x.shape[2])
+                    left, right = cut(math.floor(j * wide) + x1, math.ceil((j + 1) * wide) + x1, x.shape[3])
                     if bottom > top and right > left:
                         out[r, :, i, j] = x[int(image), :, top:bottom, left:right].max((1, 2))
         return [out]
@@ -57,11 +61,12 @@ CASES = [
 ]
 test_cases = run(CASES)
 test_gradient = gradients(CASES[:-1])
+TWO = 'type: "ROIPooling" roi_pooling_param { pooled_h: 2 pooled_w: 2 }'
 test_refused = refusals([
     ('type: "ROIPooling" roi_pooling_param { pooled_h: 2 }', [X, (4, 5)], 1, "give pooled_h and pooled_w"),
-    ('type: "ROIPooling" roi_pooling_param { pooled_h: 2 pooled_w: 2 }', [X, (4, 4)], 1, r"regions must be \(R, 5\)"),
-    ('type: "ROIPooling" roi_pooling_param { pooled_h: 2 pooled_w: 2 }', [(2, 3), (4, 5)], 1, "features must have 4 axes"),
-    ('type: "ROIPooling" roi_pooling_param { pooled_h: 2 pooled_w: 2 }', [X], 1, "takes 2 bottom"),
+    (TWO, [X, (4, 4)], 1, r"regions must be \(R, 5\)"),
+    (TWO, [(2, 3), (4, 5)], 1, "features must have 4 axes"),
+    (TWO, [X], 1, "takes 2 bottom"),
 ])
 
 

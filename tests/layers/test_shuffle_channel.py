@@ -5,7 +5,7 @@ import numpy as np
 from tests.layers.refusals import refusals
 from tests.layers.runner import Case, run
 
-X = (2, 12, 3, 5)
+X = (1, 12, 2, 3)
 
 
 def reference(group):

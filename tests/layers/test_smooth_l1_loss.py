@@ -22,7 +22,8 @@ def reference(sigma=1.0):
 
 def case(name, bottoms, sigma=None, **more):
     option = f"smooth_l1_loss_param {{ sigma: {sigma} }}" if sigma else ""
-    return Case(name, f'type: "SmoothL1Loss" {option}', bottoms, reference(sigma or 1.0), onnx=LOSS, opencv=LOSS, **more)
+    more.update(onnx=LOSS, opencv=LOSS)
+    return Case(name, f'type: "SmoothL1Loss" {option}', bottoms, reference(sigma or 1.0), **more)
 
 
 X = (3, 4, 1, 5)

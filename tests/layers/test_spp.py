@@ -37,7 +37,7 @@ def wpal(name, options, size, levels, pool="MAX"):
             found.append(transcribed(x, kernel, stride, pad, True, pool)[0])
         return found if len(levels) == 1 else [np.concatenate([level.reshape(len(x), -1) for level in found], 1)]
 
-    return case(f"WPAL, {name}", options, (2, 3, *size), tops)
+    return case(f"WPAL, {name}", options, (1, 1, *size), tops)
 
 
 def bins_of(options, level):

@@ -9,7 +9,7 @@ from tests.layers.refusals import refusals
 from tests.layers.runner import Case, make, run
 
 X = (1, 2, 4, 5)
-NO_MASK = "its layer of this name takes no mask"
+NO_LAYER = "it has no layer of this name"
 
 
 def mask(shape, area, repeats=False, seed=5):
@@ -41,13 +41,13 @@ def case(name, options, bottoms, reference, **more):
 
 def masked(name, options, size, bottom=X, repeats=False, **more):
     places = mask(bottom, size[0] * size[1], repeats)
-    return case(name, options, [bottom, places], placed(*size), opencv=NO_MASK, **more)
+    return case(name, options, [bottom, places], placed(*size), opencv=NO_LAYER, **more)
 
 
 CASES = [
-    case("twice", "scale: 2", [X], repeated(2), opencv="it wants a mask"),
-    case("three times", "scale: 3", [(1, 3, 5, 2)], repeated(3), opencv="it wants a mask"),
-    case("once", "", [X], repeated(1), opencv="it wants a mask"),
+    case("twice", "scale: 2", [X], repeated(2), opencv=NO_LAYER),
+    case("three times", "scale: 3", [(1, 3, 5, 2)], repeated(3), opencv=NO_LAYER),
+    case("once", "", [X], repeated(1), opencv=NO_LAYER),
     masked("mask", "", (8, 10)),
     masked("mask, scale", "scale: 3", (12, 15)),
     masked("mask, scales", "scale_h: 2 scale_w: 3", (8, 15)),
@@ -93,7 +93,7 @@ def test_minus_one_goes_nowhere():
 @pytest.mark.parametrize("place", [6.0, -2.0])
 def test_a_place_outside(place):
     layer, places = layer_of(0.0, place)
-    with pytest.raises(LayerError, match=rf"layer 'l' \(Upsample\): the mask names place {place:.0f} at \(0, 0, 0, 1\)"):
+    with pytest.raises(LayerError, match=rf"^layer 'l' \(Upsample\): the mask names place {place:.0f} at \(0, 0, 0,"):
         layer(torch.zeros(1, 1, 1, 2), places)
 
 

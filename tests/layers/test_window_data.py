@@ -46,7 +46,7 @@ def test_mirrored_as_caffe(here: None) -> None:
 
 def windows(batch: int = 8, more: str = "", transform: str = "crop_size: 6", source: str = "w.txt") -> str:
     return (f'type: "WindowData" top: "data" top: "label" transform_param {{ {transform} }} '
-            f'window_data_param {{ source: "{source}" batch_size: {batch} root_folder: "{FOLDER}/" {more} }}')  # fmt: skip
+            f'window_data_param {{ source: "{source}" batch_size: {batch} root_folder: "{FOLDER}/" {more} }}')
 
 
 WINDOWS = """# 0

@@ -1,5 +1,4 @@
-"""Are two rows of a table different? Deviation over seeds, and a paired bootstrap over the test pictures. Pure
-NumPy."""
+"""Are two rows of a table different? Deviation over seeds, and a paired bootstrap over the test pictures."""
 
 from __future__ import annotations
 

@@ -1,5 +1,4 @@
-"""The experiment as one self-contained HTML page: the table with the paper's figures, the answers, per-attribute
-gains."""
+"""The experiment as one self-contained page: the table with the paper's figures, answers, gains by attribute."""
 
 from __future__ import annotations
 
@@ -57,8 +56,7 @@ def page(made: Table) -> str:
         + "".join(f"<li>{text(s)}</li>" for s in words.differences(made))
         + "</ul>",
         '<footer><p class="note">After Gao et al., Pedestrian Attribute Recognition via Hierarchical Multi-task '
-        "Learning "
-        "and Relationship Attention, ACM MM 2019. Written by caffe_port.</p></footer>",
+        "Learning and Relationship Attention, ACM MM 2019. Written by caffe_port.</p></footer>",
     ]
     return document(words.title(made), body)
 
@@ -77,10 +75,10 @@ def document(title: str, body: list[str], style: str = "") -> str:
 def header(made: Table) -> str:
     plan = made.plan
     best = max(made.rows, key=lambda row: row.mean("mA"))
+    clear = sum(a.ma.verdict != "no clear difference" for a in made.answers)
     lead = (
         f"Best mean accuracy: <strong>{text(best.name)}, {percent(best.mean('mA'))} %</strong>. Of {len(made.answers)} "
-        f"questions to the ablation, {sum(a.ma.verdict != 'no clear difference' for a in made.answers)} have a clear "
-        "answer here."
+        f"questions to the ablation, {clear} have a clear answer here."
     )
     pairs = [
         ("attributes", str(len(made.attributes))), ("test pictures", str(made.samples)),
@@ -156,10 +154,8 @@ def answers(asked: list[Answer]) -> str:
         )
     note = (
         f'<p class="note">Change in points; the line in the middle is no change, the ends are ±{reach:.1f}. Dots: '
-        "seeds. "
-        "Bar: 95 % of what other test pictures would give (paired bootstrap). Diamond: the paper. “Yes” and “No” "
-        "need all "
-        "seeds and the whole bar on one side.</p>"
+        "seeds. Bar: 95 % of what other test pictures would give (paired bootstrap). Diamond: the paper. “Yes” and "
+        "“No” need all seeds and the whole bar on one side.</p>"
     )
     return f"<h2>What it answers</h2>{''.join(parts)}{note}"
 

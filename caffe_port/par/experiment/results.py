@@ -1,5 +1,4 @@
-"""From the jobs' folders to a table: the five measures of each row, mean and deviation over seeds, beside the
-paper's."""
+"""From the jobs' folders to a table: five measures a row, mean and deviation over seeds, beside the paper's."""
 
 from __future__ import annotations
 
@@ -46,6 +45,11 @@ class Row:
     parameters: int = 0
     macs: int = 0
     probabilities: list[np.ndarray] = field(default_factory=list, repr=False)
+    seeds: list[int] = field(default_factory=list)
+
+    def of(self, seeds: list[int]) -> list[np.ndarray]:
+        """The runs of these seeds."""
+        return [p for p, seed in zip(self.probabilities, self.seeds, strict=True) if seed in seeds]
 
     def shown(self, measure: str, digits: int = 2) -> str:
         """Percent, mean ± deviation."""
@@ -84,6 +88,8 @@ class Table:
     truth: np.ndarray = field(repr=False)
     missing: list[str] = field(default_factory=list)
     machines: list[str] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+    """What was decided while the data were prepared."""
 
     def to_json(self) -> dict[str, Any]:
         rows = []
@@ -97,7 +103,7 @@ class Table:
         answers = [{**asdict(a), "verdict_ma": a.ma.verdict, "verdict_f1": a.f1.verdict} for a in self.answers]
         return {"table": self.name, "plan": asdict(self.plan), "samples": self.samples, "attributes": self.attributes,
                 "chance": self.chance, "rows": rows, "answers": answers, "missing": self.missing,
-                "machines": self.machines}  # fmt: skip
+                "machines": self.machines, "notes": self.notes}  # fmt: skip
 
 
 def collect(plan: Plan, table: str, out: str | Path) -> Table:
@@ -124,9 +130,16 @@ def collect(plan: Plan, table: str, out: str | Path) -> Table:
     constant: dict[str, float] = next((c for c in segmented if c), {})
     chance |= {m: constant.get(m) for m in SEGMENTATION}
     truth = first[2]["truth"]
-    return Table(table, plan, rows, _answers(table, rows, truth), int(first[1]["samples"]), first[1]["attributes"],
-                 chance,
-                 truth, missing, machines)  # fmt: skip
+    return Table(
+        table, plan, rows, _answers(table, rows, truth), int(first[1]["samples"]), first[1]["attributes"], chance,
+        truth, missing, machines, _notes(plan.data),
+    )  # fmt: skip
+
+
+def _notes(data: str) -> list[str]:
+    path = Path(data) / "prepare.json"
+    summary = json.loads(path.read_text(encoding="utf-8")).get("summary", {}) if path.exists() else {}
+    return list(summary.get("notes", []))
 
 
 def _rows(plan: Plan, table: str, key: tuple[str, str], runs: list[Any]) -> list[Row]:
@@ -149,7 +162,8 @@ def _rows(plan: Plan, table: str, key: tuple[str, str], runs: list[Any]) -> list
         seconds = [sum(about.get("seconds", {}).values()) for *_, about in runs]
         about = runs[0][3]
         rows.append(Row(shown, variant, loss, head, values, paper, seconds, about.get("parameters", 0),
-                        about.get("macs", 0), [arrays[f"prob{head}"] for _, _, arrays, _ in runs]))  # fmt: skip
+                        about.get("macs", 0), [arrays[f"prob{head}"] for _, _, arrays, _ in runs],
+                        [job.seed for job, *_ in runs]))  # fmt: skip
     return rows
 
 
@@ -163,8 +177,10 @@ def _answers(table: str, rows: list[Row], truth: np.ndarray) -> list[Answer]:
         if first not in by_name or second not in by_name:
             continue
         a, b = by_name[first], by_name[second]
-        count = min(len(a.probabilities), len(b.probabilities))
-        both = [difference(a.probabilities[:count], b.probabilities[:count], truth, m) for m in ("mA", "F1")]
+        both_have = [seed for seed in a.seeds if seed in b.seeds]
+        if not both_have:
+            continue
+        both = [difference(a.of(both_have), b.of(both_have), truth, m) for m in ("mA", "F1")]
         answers.append(Answer(question, first, second, both[0], both[1], _apart(a, b, 0), _apart(a, b, 4)))
     return answers
 

@@ -56,6 +56,7 @@ def differences(table: Table) -> list[str]:
     )
     if table.machines:
         said.append(f"Trained on {'; '.join(table.machines)}.")
+    said += [f"Data as prepared: {note}." for note in table.notes]
     if table.missing:
         said.append(f"Not finished yet: {', '.join(table.missing)}.")
     return said

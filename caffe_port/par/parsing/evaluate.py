@@ -1,5 +1,4 @@
-"""A trained body parser against a prepared split: pixel accuracy and mean IoU, beside the commonest class
-everywhere."""
+"""A trained body parser against a prepared split: pixel accuracy and mean IoU, beside the commonest class."""
 
 from __future__ import annotations
 

@@ -106,18 +106,13 @@ def block_names(blocks: tuple[int, ...]) -> Iterator[str]:
 
 def header(settings: ParserSettings) -> str:
     s = settings
-    head = (
-        f"scores by 3x3 convolutions of dilation {', '.join(map(str, s.aspp))}"
-        if s.aspp
-        else "scores by a 1x1 convolution"
-    )
+    dilations = ", ".join(map(str, s.aspp))
+    head = f"scores by 3x3 convolutions of dilation {dilations}" if s.aspp else "scores by a 1x1 convolution"
     return (
         f"Body parser: ResNet-{s.layers} of width {s.width}, output stride {s.output_stride}, {head}; {s.classes} "
-        "classes of "
-        f"{s.dataset}, {s.size[0]} x {s.size[1]} input.\n{MADE_BY}\n"
+        f"classes of {s.dataset}, {s.size[0]} x {s.size[1]} input.\n{MADE_BY}\n"
         "The paper's (Gao et al., ACM MM 2019, section 4.2): a ResNet-101 trained on Look-Into-Person. Ours: "
-        "everything "
-        "else, mostly as in DeepLab-v2."
+        "everything else, mostly as in DeepLab-v2."
     )
 
 

@@ -142,7 +142,7 @@ def _begin(folder: Path, model: Model) -> dict[str, Any]:
         if old.get("sha256") != digest:
             raise DataError(
                 f"{path}: the labels here are of {old.get('weights')}, not of {model.weights}; give another folder, or "
-                f"remove this one"
+                "remove this one"
             )
         return old
     _save(folder, about)

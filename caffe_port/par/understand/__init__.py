@@ -1,2 +1,1 @@
-"""What the trained networks of an experiment learned, where they fail, and how far their probabilities can be
-trusted."""
+"""What the networks of an experiment learned, where they fail, and how far their probabilities can be trusted."""

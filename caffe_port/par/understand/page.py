@@ -1,5 +1,4 @@
-"""The page itself: `understand(plan, out)` reads the jobs of an experiment and writes understanding.html beside its
-tables."""
+"""The page itself: `understand(plan, out)` reads an experiment and writes understanding.html beside its tables."""
 
 from __future__ import annotations
 
@@ -46,9 +45,8 @@ def header(made: Table) -> str:
     return (
         f'<header><p class="eyebrow">Understanding</p><h1>What the networks learned on {text(where)}</h1>'
         '<p class="lead">Where they fail, what the attention relates, which attributes each step of the paper '
-        "helps, and "
-        f"how far the probabilities can be trusted; {made.samples} test pictures, {len(made.attributes)} "
-        "attributes.</p></header>"
+        f"helps, and how far the probabilities can be trusted; {made.samples} test pictures, "
+        f"{len(made.attributes)} attributes.</p></header>"
     )
 
 
@@ -61,8 +59,7 @@ def pictures(plan: Plan, made: Table, folder: Path, device: str) -> list[str]:
     model = open_model(run, data=plan.data, device=device)
     note = (
         f"The test pictures whose predicted attributes overlap the true ones least, by {text(row.name)}, seed "
-        f"{job.seed}. "
-        "<b>Right</b>, <s>wrong ✗</s>, <u>missed</u>, each with its probability in percent."
+        f"{job.seed}. <b>Right</b>, <s>wrong ✗</s>, <u>missed</u>, each with its probability in percent."
     )
     shown = failures(plan.data, plan.split, model, row.probabilities[0], made.truth, made.attributes)
     parts = [f'<h2>Where it fails</h2><p class="chips">{note}</p>{shown}']
@@ -116,8 +113,7 @@ def relation_section(plan: Plan, made: Table, found: Sequence[Attention], jobs: 
     return (
         f"<h2>What the attention relates</h2>{work}"
         f"<p>What it learned {verdict}: Spearman's rank correlation between the labels' correlation and the learned "
-        "effect, "
-        f"over all pairs, for seed {seeds}: {said}. Blue: together, or raises; red: apart, or lowers.</p>"
+        f"effect, over all pairs, for seed {seeds}: {said}. Blue: together, or raises; red: apart, or lowers.</p>"
         f'<div class="matrices">{"".join(shown)}</div><h3>Strongest links</h3>{table(head, lines)}'
     )
 
@@ -167,10 +163,9 @@ def trust(made: Table, rates: Sequence[float]) -> str:
             ("F1 at 0.5", "n"), ("best F1", "n")]  # fmt: skip
     note = (
         "Calibration error: mean distance between a predicted probability and the share that has the attribute, over "
-        "tenths. "
-        "The weighted loss learns as if both kinds were equally many, so that its probabilities are too high for rare "
-        "attributes; undone, the odds are multiplied by w/(1-w). The best thresholds are chosen on the test pictures "
-        "themselves (seed by seed the first), so their values are optimistic."
+        "tenths. The weighted loss learns as if both kinds were equally many, so that its probabilities are too high "
+        "for rare attributes; undone, the odds are multiplied by w/(1-w). The best thresholds are chosen on "
+        "the test pictures themselves, in the first seed, so their values are optimistic."
     )
     reliable = curves(f"{last.name}: share that has it, percent", pair, "predicted probability, percent", True)
     moved = curves(f"{last.name}: measures, percent", three, "threshold, percent")

@@ -1,5 +1,4 @@
-"""Attention's effects, co-occurrence, calibration and thresholds against finite differences, NumPy and scikit-learn's
-rule."""
+"""Attention's effects, co-occurrence, calibration and thresholds against finite differences and NumPy."""
 
 from __future__ import annotations
 

@@ -1,0 +1,156 @@
+"""ONNX -> Caffe: the graph, operator by operator, as layers that stock BVLC Caffe loads.
+
+A file that we wrote holds its prototxt; where the same export made again gives the same graph, that net and the
+initializers are taken, so nothing is lost. Every other graph is walked (from_onnx_ops.py), what only depends on
+constants being computed first; everything without an exact form is refused at once, by name and with the reason.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from caffe_port.errors import CaffeError, ConvertError, UnsupportedError, WireError
+from converters.compare import TOLERANCE, difference
+from converters.from_onnx_ops import Op, write
+from converters.model import Model, blob_slots, from_named, parse_net
+from converters.optional import has, need
+from converters.stock import Inexact, Stock
+
+OPSETS = range(9, 23)
+Arrays = dict[str, np.ndarray]
+
+
+def read(path: Path, shapes: Mapping[str, tuple[int, ...]] | None = None) -> Model:
+    """`shapes`: of inputs whose axes the file leaves open; an open first axis is 1 without them."""
+    onnx = need("onnx", "onnx")
+    try:
+        proto = onnx.load(str(path))
+        arrays = {t.name: onnx.numpy_helper.to_array(t) for t in proto.graph.initializer}
+    except Exception as e:  # protobuf's and NumPy's errors on damaged files, and a missing external file's
+        raise WireError(f"{path}: damaged, or not an ONNX file: {type(e).__name__}: {e}") from e
+    ours = _ours(proto, arrays, path)
+    if ours is not None and not shapes:
+        return ours
+    model, blobs = walk(proto, arrays, dict(shapes or {}), str(path))
+    if has("onnxruntime"):
+        _prove(model, path, blobs)
+    return model
+
+
+def _ours(proto: Any, arrays: Arrays, path: Path) -> Model | None:
+    """The net that the file says it was exported from, where exporting it again gives this very graph."""
+    from converters import onnx_model
+
+    prototxt = next((entry.value for entry in proto.metadata_props if entry.key == "prototxt"), None)
+    if prototxt is None:
+        return None
+    try:
+        net = parse_net(prototxt, path)
+        known = {slot.key for slot in blob_slots(net)}
+        model = from_named({name: array for name, array in arrays.items() if name in known}, net, str(path))
+        again = onnx_model.export(model.runtime())
+    except CaffeError:
+        return None
+    same = list(again.model.graph.node) == list(proto.graph.node) and again.initializers.keys() == arrays.keys()
+    return model if same and all(np.array_equal(again.initializers[k], v) for k, v in arrays.items()) else None
+
+
+def walk(proto: Any, arrays: Arrays, shapes: dict[str, tuple[int, ...]], where: str) -> tuple[Model, dict[str, str]]:
+    """The graph as stock layers, and the blob of each of its outputs."""
+    helper = need("onnx.helper", "onnx")
+    versions = {o.domain: o.version for o in proto.opset_import}
+    if versions.get("", 0) not in OPSETS:
+        raise UnsupportedError(f"{where}: opset {versions.get('')}; read are {OPSETS.start} to {OPSETS.stop - 1}")
+    stock, values, refused = Stock(proto.graph.name or "net"), dict(arrays), []
+    names: dict[str, str] = {}
+    for given in proto.graph.input:
+        if given.name not in arrays:
+            names[given.name] = stock.input(given.name, _shape(given, shapes, where))
+    lost: set[str] = set()
+    for node in proto.graph.node:
+        if lost & set(node.input):  # what comes after a refused operation is not looked at
+            lost.update(node.output)
+            continue
+        if all(not name or name in values for name in node.input):
+            values.update(_constant(node, values, helper, versions, where))
+            continue
+        attributes = {a.name: helper.get_attribute_value(a) for a in node.attribute}
+        inputs = [names.get(i, values.get(i)) if i else None for i in node.input]
+        name = node.output[0] or node.name or node.op_type
+        try:
+            if node.domain not in ("", "ai.onnx"):
+                raise Inexact(f"it is of the domain {node.domain}")
+            if node.op_type == "Shape":
+                values[node.output[0]] = np.array(stock.shapes[names[node.input[0]]], np.int64)
+                continue
+            tops = write(Op(node.op_type, name, inputs, attributes, len([o for o in node.output if o])), stock)
+        except (Inexact, CaffeError) as e:
+            refused.append(f"node '{name}' ({node.op_type}): {e}")
+            lost.update(node.output)
+            continue
+        names.update(zip(node.output, tops, strict=False))
+    if refused:
+        raise UnsupportedError(f"{where}: has no exact form in stock Caffe layers:\n  " + "\n  ".join(refused))
+    blobs = finish(stock, {out.name: names[out.name] for out in proto.graph.output if out.name in names})
+    return stock.model(), blobs
+
+
+def finish(stock: Stock, outputs: Mapping[str, str]) -> dict[str, str]:
+    """Call the outputs' blobs as the foreign net calls them; the blob of each output, which an input's stays."""
+    called = dict(outputs)
+    inputs = {layer.name for layer in stock.net.layer if layer.type == "Input"}
+    for wanted in outputs:
+        blob = called[wanted]
+        if wanted == blob or blob in inputs or wanted in inputs or wanted in called.values():
+            continue
+        if wanted in stock.shapes:  # a blob inside has the name
+            stock.rename(wanted, stock.free(wanted))
+        stock.rename(blob, wanted)
+        called = {output: wanted if held == blob else held for output, held in called.items()}
+    return called
+
+
+def _shape(given: Any, shapes: Mapping[str, tuple[int, ...]], where: str) -> tuple[int, ...]:
+    if given.name in shapes:
+        return shapes[given.name]
+    dims = [d.dim_value if d.HasField("dim_value") else 0 for d in given.type.tensor_type.shape.dim]
+    if dims and not dims[0]:
+        dims[0] = 1
+    if not dims or 0 in dims:
+        raise ConvertError(f"{where}: input '{given.name}' has open sizes; give them: --input {given.name}:1,3,224,224")
+    return tuple(dims)
+
+
+def _constant(node: Any, values: Arrays, helper: Any, versions: Mapping[str, int], where: str) -> Arrays:
+    """The outputs of a node that only reads constants."""
+    reference = need("onnx.reference", "onnx")
+    infos = [helper.make_empty_tensor_value_info(n) for n in node.input if n]
+    outs = [helper.make_empty_tensor_value_info(n) for n in node.output if n]
+    graph = helper.make_graph([node], "constant", infos, outs)
+    opsets = [helper.make_opsetid(domain, version) for domain, version in versions.items()]
+    try:
+        run = reference.ReferenceEvaluator(helper.make_model(graph, opset_imports=opsets))
+        results = run.run(None, {n: values[n] for n in node.input if n})
+    except Exception as e:  # the reference has no common error either
+        raise UnsupportedError(f"{where}: constant '{node.name}' ({node.op_type}) cannot be computed: {e}") from e
+    return {info.name: np.asarray(result) for info, result in zip(outs, results, strict=True)}
+
+
+def _prove(model: Model, path: Path, blobs: Mapping[str, str]) -> None:
+    """The net against onnxruntime on the file itself, output by output."""
+    from converters.inputs import random_inputs
+    from converters.onnx_check import run_onnx, run_ours
+
+    net = model.runtime()
+    inputs = random_inputs(net)
+    theirs, values = run_onnx(path, inputs), run_ours(net, inputs)
+    for name, array in theirs.items():
+        if name in blobs:
+            apart = difference(array, values[net.graph.last[blobs[name]].id])
+            if not apart.relative <= TOLERANCE:
+                raise ConvertError(f"{path}: the Caffe net's '{name}' is not onnxruntime's: {apart}")
+    model.notes.append(f"the Caffe net agrees with onnxruntime on the ONNX file to {TOLERANCE:g}")
