@@ -9,7 +9,7 @@ PYTHON ?= python3
 PY := .venv/bin/python
 OUT ?= runs/demo
 
-.PHONY: demo test lint bench proto prototxt test-gpu clean
+.PHONY: demo test lint bench proto prototxt clean
 .DEFAULT_GOAL := test
 
 .venv/ready: setup.py constraints.txt
@@ -34,7 +34,7 @@ proto: .venv/ready
 	$(PY) -m caffe_port.proto.generate
 
 prototxt: .venv/ready
-	$(PY) -m caffe_port.par.network
+	$(PY) -m caffe_port.par.tree
 
 clean:
 	rm -rf .venv runs

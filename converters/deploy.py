@@ -132,7 +132,7 @@ def data_shape(layer: Any, top: str, readers: Sequence[Any] = ()) -> Shape:
     if index == 0 and layer.type == "MemoryData":
         p = layer.memory_data_param
         return (p.batch_size, p.channels, p.height, p.width)
-    if index == 0 and layer.type in ("Data", "ImageData", "WindowData"):
+    if index == 0 and layer.type in ("Data", "ImageData", "MultiImageData", "WindowData"):
         shape = _image_shape(layer, top, readers)
         if shape:
             return shape
@@ -143,9 +143,12 @@ def data_shape(layer: Any, top: str, readers: Sequence[Any] = ()) -> Shape:
 
 
 def _image_shape(layer: Any, top: str, readers: Sequence[Any]) -> Shape | None:
-    own = {"Data": layer.data_param, "ImageData": layer.image_data_param, "WindowData": layer.window_data_param}[
-        layer.type
-    ]
+    own = {
+        "Data": layer.data_param,
+        "ImageData": layer.image_data_param,
+        "MultiImageData": layer.multiimage_data_param,
+        "WindowData": layer.window_data_param,
+    }[layer.type]
     transform, crop = layer.transform_param, layer.transform_param.crop_size or getattr(own, "crop_size", 0)
     height, width = (crop, crop) if crop else (getattr(own, "new_height", 0), getattr(own, "new_width", 0))
     channels = _image_channels(layer, transform)
@@ -156,8 +159,9 @@ def _image_shape(layer: Any, top: str, readers: Sequence[Any]) -> Shape | None:
 
 def _image_channels(layer: Any, transform: Any) -> int:
     """Channels, as far as the definition tells them: 0 when it does not."""
-    if layer.type == "ImageData":
-        return 3 if layer.image_data_param.is_color else 1
+    if layer.type in ("ImageData", "MultiImageData"):
+        own = layer.image_data_param if layer.type == "ImageData" else layer.multiimage_data_param
+        return 3 if own.is_color else 1
     if layer.type == "WindowData":
         return 3
     if transform.force_color or len(transform.mean_value) == 3:

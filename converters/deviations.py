@@ -71,6 +71,11 @@ DEVIATIONS = [
     ),
     Deviation(
         "opencv",
+        lambda n: n.param.type == "DetectionOutput" and n.param.detection_output_param.keep_top_k > 0,
+        "OpenCV adds rows of zeros up to keep_top_k, Caffe gives as many rows as there are detections",
+    ),
+    Deviation(
+        "opencv",
         lambda n: n.param.type == "Pooling" and n.param.pooling_param.HasField("round_mode"),
         "OpenCV ignores Pooling's round_mode",
     ),

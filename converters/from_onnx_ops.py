@@ -194,7 +194,8 @@ def _layer(type: str, message: str = "", **names: tuple[str, Any]) -> Callable[[
 
     def write(op: Op, stock: Stock) -> list[str]:
         options = {option: op.get(attribute, default) for option, (attribute, default) in names.items()}
-        return [stock.add(type, [op.blob()], op.name, **({message: options} if message else {}))]
+        messages: dict[str, Any] = {message: options} if message else {}
+        return [stock.add(type, [op.blob()], op.name, **messages)]
 
     return write
 

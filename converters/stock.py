@@ -110,7 +110,8 @@ class Stock:
         if axis < 0 or not kept or shape[:kept] != whole[axis : axis + kept]:
             raise Inexact(f"{whole} and {shape} broadcast in a way that no stock layer does")
         flat = self.reshape(narrow, f"{name}_factor", shape[:kept])
-        return self.add(type, [wide, flat], name, **{message: {"axis": axis}})
+        options: dict[str, Any] = {message: {"axis": axis}}
+        return self.add(type, [wide, flat], name, **options)
 
     def reshape(self, x: str, name: str, shape: Sequence[int]) -> str:
         """To `shape`; the first axis is copied where it stays, so that the batch size is not written down."""

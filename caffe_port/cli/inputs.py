@@ -71,14 +71,9 @@ def _batch(layer: Any, given: Mapping[str, Shape]) -> int:
     for top in layer.top:
         if given.get(top):
             return given[top][0]
-    options = (
-        layer.data_param,
-        layer.image_data_param,
-        layer.window_data_param,
-        layer.memory_data_param,
-        layer.hdf5_data_param,
-    )
-    return next((o.batch_size for o in options if o.batch_size), 0)
+    kinds = ("data", "image_data", "multiimage_data", "window_data", "memory_data", "hdf5_data")
+    given_options = [getattr(layer, f"{kind}_param") for kind in kinds if layer.HasField(f"{kind}_param")]
+    return next((options.batch_size for options in given_options if options.batch_size), 0)
 
 
 def _told(layer: Any, index: int, batch: int) -> Shape | None:

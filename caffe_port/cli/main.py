@@ -11,11 +11,11 @@ import os
 import sys
 from collections.abc import Sequence
 
-from caffe_port.cli import convert, device_query, inspect, par, test, time, train, validate
+from caffe_port.cli import convert, device_query, inspect, par, test, time, train, validate, weights
 from caffe_port.cli.flags import normalise
 from caffe_port.errors import CaffeError
 
-COMMANDS = (train, test, time, device_query, inspect, convert, validate, par)
+COMMANDS = (train, test, time, device_query, inspect, convert, validate, weights, par)
 """In the order of the help. A module gives `NAME`, `HELP`, `add_arguments(parser)` and `run(args) -> exit status`."""
 
 EPILOG = """Flags may be spelt as Caffe's: -solver=x, -solver x, --solver=x and --solver x are the same.

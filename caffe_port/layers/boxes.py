@@ -77,24 +77,28 @@ def suppress(
     """
     rows, count = valid.shape
     keep = torch.zeros_like(valid)
-    if not valid.any():
-        return keep
-    row, place = torch.arange(rows, device=boxes.device), torch.arange(count, device=boxes.device)
+    row = torch.arange(rows, device=boxes.device)
+    place = torch.arange(count, device=boxes.device).expand(rows, count)
     limit = torch.full((rows, 1), threshold, dtype=boxes.dtype, device=boxes.device)
     worst = torch.full((rows, count), -1.0, dtype=boxes.dtype, device=boxes.device)  # overlap with any box kept
-    left = valid
+    left = valid.clone()
     for _ in range(count if most is None else min(most, count)):
+        longest = int(left.sum(1).max()) if rows else 0
+        if not longest:
+            break
+        if longest * 2 < left.shape[1]:  # go on with what is left only
+            order = (~left).to(torch.uint8).argsort(dim=1, stable=True)[:, :longest]
+            left, worst, place = (part.gather(1, order) for part in (left, worst, place))
+            boxes = boxes.gather(1, order[..., None].expand(-1, -1, 4))
         chosen = left.to(torch.uint8).argmax(1)
         any_left = left.any(1, keepdim=True)
-        if not any_left.any():
-            break
-        keep[row, chosen] |= any_left[:, 0]
+        keep[row, place[row, chosen]] |= any_left[:, 0]
+        left[row, chosen] = False
         overlap = overlaps(boxes[row, chosen][:, None], boxes, pixels)
         worst = torch.where(any_left, torch.maximum(worst, overlap), worst)
         if eta < 1:
             limit = torch.where(any_left & (limit > 0.5), limit * eta, limit)
-        free = worst < limit if inclusive else worst <= limit
-        left = left & (place > chosen[:, None]) & free
+        left &= worst < limit if inclusive else worst <= limit
     return keep
 
 

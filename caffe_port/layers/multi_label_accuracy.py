@@ -19,7 +19,7 @@ class MultiLabelAccuracy(Layer):
     mean of the two (0 for an attribute that the batch does not have); by sample, averaged over those that have a true
     and a predicted positive, accuracy |Y & P| / |Y or P|, precision |Y & P| / |P| and recall |Y & P| / |Y|; and F1, of
     these averages. With no such sample the four are 0; with none of them right F1 is NaN, as in Caffe. An unknown label
-    is no positive here. Labels are cut to whole numbers. No gradient passes.
+    is no positive here. Labels are cut to whole numbers. No gradient passes. Raises for other shapes and empty batches.
 
     Source: multi_label_accuracy_layer.cpp of RAP's Caffe; Li et al., A Richly Annotated Dataset for Pedestrian
     Attribute Recognition, 2016. A mean over batches is not the measure over the data set: par/metrics.py has that.

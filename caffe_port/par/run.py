@@ -148,7 +148,7 @@ def _evaluate(
 
 
 def prove(run: Path, deploy: Path, weights: Path, step: Step | None = None) -> Any:
-    """model.pt, model.safetensors (where its package is there), model.onnx beside the run, and parity.json."""
+    """model.caffemodel, .pt, .safetensors and .onnx, the standalone module.py, beside the run, and parity.json."""
     import converters
     from caffe_port.net import Net
     from caffe_port.proto.load import read_net
@@ -156,7 +156,8 @@ def prove(run: Path, deploy: Path, weights: Path, step: Step | None = None) -> A
 
     net = Net(read_net(deploy))
     _note(run, parameters=net.parameter_count(), macs=net.macs() // max(net.graph.last["data"].shape[0], 1))
-    targets = [run / f"model{suffix}" for suffix in (".caffemodel", ".pt", ".safetensors", ".py", ".onnx")]
+    # module.py has its weights beside it in module.pt, so it cannot be called model.
+    targets = [run / f for f in ("model.caffemodel", "model.pt", "model.safetensors", "module.py", "model.onnx")]
     notes = []
     for i, target in enumerate(targets):
         if step is not None:

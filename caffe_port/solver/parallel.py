@@ -16,6 +16,7 @@ through a Gloo group of their own, which waits as long as rank 0 tests, and noti
 
 from __future__ import annotations
 
+import atexit
 import contextlib
 import os
 import sys
@@ -58,7 +59,7 @@ def joined(sync_bn: bool = False) -> Iterator[Team]:
     missing = [name for name in ("RANK", "MASTER_ADDR", "MASTER_PORT") if name not in os.environ]
     if missing:
         raise SolverError(
-            f"WORLD_SIZE is {os.environ['WORLD_SIZE']}, but {', '.join(missing)} is not set; start with torchrun, or "
+            f"WORLD_SIZE is {os.environ['WORLD_SIZE']}, but {', '.join(missing)} must be set too; start with torchrun, or "
             "unset WORLD_SIZE to train in one process"
         )
     gpu = torch.cuda.is_available() and dist.is_nccl_available()
@@ -73,9 +74,19 @@ def joined(sync_bn: bool = False) -> Iterator[Team]:
     try:
         yield team
         team.any(False)
+    except BaseException:
+        atexit.register(_end_at_once)
+        raise
     finally:
         log.redirect(None)
     dist.destroy_process_group()
+
+
+def _end_at_once() -> None:
+    """How a process ends that leaves others behind: in order it would wait for them, or abort in Gloo's threads."""
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(1)
 
 
 def local_place() -> tuple[int, int]:
@@ -254,6 +265,7 @@ class _WarningsOnly:
 
 
 def _first(error: BaseException) -> str:
-    """The first line of an error's text, without the place in torch's source that some begin with."""
+    """The first sentence of an error's text, without the place in torch's source that some begin with."""
     lines = str(error).strip().splitlines() or [type(error).__name__]
-    return lines[0].rpartition("] ")[2] if lines[0].startswith("[") else lines[0]
+    line = lines[0].rpartition("] ")[2] if lines[0].startswith("[/") else lines[0]
+    return line.partition(". ")[0]

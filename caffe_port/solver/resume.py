@@ -1,9 +1,10 @@
 """`PREFIX_iter_N.resume`: what Caffe's two snapshot files leave out, so that a resumed run loses nothing, not one bit.
 
 It holds where every data layer stands (cursor, order, the transformer's random stream, of the batch last delivered, not
-of those made ahead), the random streams of torch, NumPy and Python, what other layers remember (`Layer.memory`: the states
-of recurrent ones), and the losses that `average_loss` still counts; for every net, and for every process of a parallel
-run. It does not hold what Python layers keep to themselves, nor files that layers write (HDF5Output begins anew).
+of those made ahead), the random streams of torch, NumPy and Python, what other layers remember (`Layer.memory`: the
+states of recurrent ones), and the losses that `average_loss` still counts; for every net, and for every process of a
+parallel run. It does not hold what Python layers keep to themselves, nor files that layers write (HDF5Output begins
+anew).
 
 The file is a NumPy archive without pickles: per process `<rank>.facts`, JSON in UTF-8, and arrays under the names that
 the facts use.

@@ -50,7 +50,8 @@ def test_convert_to_an_unknown_format(capsys):
 
 
 def test_validate(tmp_path, capsys):
-    assert main(["validate", "net.prototxt", "net.caffemodel", "--against=islands", "--json=a.json", "--html=a.html"]) == 0
+    command = ["validate", "net.prototxt", "net.caffemodel", "--against=islands", "--json=a.json", "--html=a.html"]
+    assert main(command) == 0
     assert "islands" in capsys.readouterr().out and (tmp_path / "a.json").exists()
     assert "Error by depth" in (tmp_path / "a.html").read_text()
 

@@ -49,6 +49,9 @@ def started(argv: list[str], **how) -> Iterator[subprocess.Popen]:
         try:
             yield process
         finally:
+            process.terminate()  # torchrun then ends its workers
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                process.wait(timeout=10)
             process.kill()
 
 
@@ -99,15 +102,18 @@ def rank_of(pid: int) -> str:
 def test_a_rank_that_is_killed_ends_the_run_and_leaves_the_snapshots(tmp_path):
     drawn.database(tmp_path)
     drawn.write(tmp_path, MORE, WIDE, solver=LONG)
-    argv = [sys.executable, "-m", "torch.distributed.run", "--nproc_per_node=2", "--master_port=0", "-m", "caffe_port"]
+    argv = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node=2", "-m", "caffe_port"]
     said = tmp_path / "said"
-    with said.open("w") as out, started(
-        [*argv, "train", "--solver=solver.prototxt", "--exact-resume"],
-        cwd=tmp_path,
-        env={k: v for k, v in ranks.environment().items() if not k.startswith("MASTER_")},
-        stderr=out,
-        stdout=out,
-    ) as job:
+    with (
+        said.open("w") as out,
+        started(
+            [*argv, "train", "--solver=solver.prototxt", "--exact-resume"],
+            cwd=tmp_path,
+            env={k: v for k, v in ranks.environment().items() if not k.startswith("MASTER_")},
+            stderr=out,
+            stdout=out,
+        ) as job,
+    ):
         wait_for(lambda: len(finished(tmp_path)) > 1, job)
         (victim,) = [pid for pid in children(job.pid) if rank_of(pid) == "1"]
         os.kill(victim, signal.SIGKILL)

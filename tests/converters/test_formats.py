@@ -48,7 +48,10 @@ def prototxts(draw) -> str:
     lines = ['layer { name: "in" type: "Input" top: "b0" input_param { shape { dim: 1 dim: 2 dim: 5 dim: 4 } } }']
     kinds = {
         "Convolution": "convolution_param { num_output: 2 kernel_size: 1 bias_term: %s weight_filler { type: 'msra' }}",
-        "BatchNorm": "", "Scale": "scale_param { bias_term: %s filler { type: 'gaussian' } }", "PReLU": "", "ReLU": "",
+        "BatchNorm": "",
+        "Scale": "scale_param { bias_term: %s filler { type: 'gaussian' } }",
+        "PReLU": "",
+        "ReLU": "",
         "Bias": f"bias_param {{ num_axes: {draw(st.sampled_from([0, 1, 2]))} filler {{ type: 'uniform' }} }}",
     }
     top = "b0"

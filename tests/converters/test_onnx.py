@@ -134,7 +134,7 @@ def test_a_layer_without_onnx_form_is_refused_by_name(tmp_path: Path, monkeypatc
 
 def test_a_net_of_inputs_alone_is_nothing_to_convert(tmp_path: Path) -> None:
     with pytest.raises(ConvertError, match="no layer that makes an output"):
-        converters.write(nets.model(IN_PLACE_INPUT.split("layer { name: \"relu")[0]), tmp_path / "x.onnx")
+        converters.write(nets.model(IN_PLACE_INPUT.split('layer { name: "relu')[0]), tmp_path / "x.onnx")
 
 
 def test_weights_outside_the_file(tmp_path: Path) -> None:

@@ -63,7 +63,7 @@ def question(trap: Trap, folder: Path) -> Question:
     inputs = {
         name: _draw(rng, built.graph.values[name].shape, _kind(trap.values, name)) for name in sorted(built.inputs)
     }
-    layers = []
+    layers: list[LayerBlobs] = []
     for layer in built.layers:
         blobs = [_blob(rng, layer.param.type, i, tuple(b.shape), trap) for i, b in enumerate(layer.blobs)]
         for i, blob in enumerate(layer.present_blobs):
@@ -134,5 +134,3 @@ def _blob(rng: np.random.RandomState, type: str, index: int, shape: tuple[int, .
     if type == "BatchNorm" and index == 2:
         return np.full(shape, 0.0 if trap.zero_factor else 2.5, np.float32)
     return (0.5 * rng.standard_normal(shape)).astype(np.float32)
-
-

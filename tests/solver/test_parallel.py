@@ -123,9 +123,7 @@ def test_ranks_are_one_process_of_the_whole_batch(world, case, tmp_path, monkeyp
 
 
 def test_batch_norm_without_sync_is_of_each_ranks_batch(two):
-    assert not np.allclose(
-        snapshot(two.base / "apart")["norm 1"], snapshot(two.base / "sync_bn")["norm 1"], rtol=0.01
-    )
+    assert not np.allclose(snapshot(two.base / "apart")["norm 1"], snapshot(two.base / "sync_bn")["norm 1"], rtol=0.01)
 
 
 def test_rank_0_alone_speaks(two):

@@ -159,7 +159,10 @@ def of_another_solver() -> None:
 UNFIT = [
     (lambda: Path("run_iter_1.resume").unlink(), "the snapshot was written without --exact-resume. Leave the flag out"),
     (damaged, "run_iter_1.resume: not a file that --exact-resume can read"),
-    (lambda: Path("run_iter_1.resume").write_bytes(b"no"), "run_iter_1.resume: not a file that --exact-resume can read"),
+    (
+        lambda: Path("run_iter_1.resume").write_bytes(b"no"),
+        "run_iter_1.resume: not a file that --exact-resume can read",
+    ),
     (of_another_solver, "layers 0/0/data; here it is iteration 1 and 0/0/other"),
 ]
 

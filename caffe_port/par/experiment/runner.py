@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import platform
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +24,9 @@ from caffe_port.par import weight_map
 from caffe_port.par.evaluate import evaluate
 from caffe_port.par.experiment.plan import Job, Plan
 from caffe_port.par.network import generate
+from caffe_port.par.run import snapshots
 from caffe_port.proto import caffe_pb2, load
+from caffe_port.proto.load import read_solver
 from caffe_port.solver.actions import Poll, never
 from caffe_port.weights import read_layers
 
@@ -83,6 +86,7 @@ def run_job(
     for name, text in generate(plan.dataset, **knobs).items():
         (folder / "nets" / name).write_text(text, encoding="utf-8")
     start = start_weights(plan, folder) if plan.weights else []
+    share_stage1(job, folder)
     about = {
         "title": f"{job.variant} on {plan.dataset}", "dataset": plan.dataset, "variant": job.variant, "loss": job.loss,
         "width": plan.width, "size": list(knobs["size"]), "train_images": facts["train_images"], "batch": plan.batch,
@@ -90,6 +94,28 @@ def run_job(
     }  # fmt: skip
     final = runs.train(folder / "nets", folder, start, device, poll=poll, step=step, about=about)[-1]
     measure(folder, final, plan, device, step)
+
+
+def share_stage1(job: Job, folder: Path) -> None:
+    """Take stage I from the other two-stage variant of the same loss and seed, where that has trained it already.
+
+    Stage I is the same net in both, and pruned to itself it draws the same random numbers: trained again it would come
+    out the same, bit for bit. Not where the settings differ in anything else, as the paper's base_lr by variant does.
+    """
+    other = {"mtms": "mtms_att", "mtms_att": "mtms"}.get(job.variant)
+    if other is None or snapshots(folder, "stage1"):
+        return
+    sibling = folder.with_name(Job(other, job.loss, job.seed).name)
+    mine, theirs = _read(folder / "job.json"), _read(sibling / "job.json")
+    if mine.get("base_lr") is None or not mine.get("prune_stage1"):
+        return
+    if any(mine.get(k) != theirs.get(k) for k in {*mine, *theirs} - {"variant", "folder"}):
+        return
+    final = f"stage1_iter_{read_solver(folder / 'nets' / 'solver_stage1.prototxt').max_iter}.caffemodel"
+    if (sibling / final).exists():
+        shutil.copy(sibling / "log_stage1.log", folder)
+        shutil.copy(sibling / final, folder / f"{final}.part")
+        (folder / f"{final}.part").rename(folder / final)
 
 
 def measure(folder: Path, weights: Path, plan: Plan, device: str, step: Step | None) -> None:
@@ -134,7 +160,8 @@ def machine(device: str) -> str:
     """The hardware in words, for the tables."""
     if device.startswith("cuda"):
         return torch.cuda.get_device_name(torch.device(device))
-    return f"CPU, {torch.get_num_threads()} threads, {platform.machine()}"
+    threads = torch.get_num_threads()
+    return f"CPU, {threads} thread{'s' if threads > 1 else ''}, {platform.machine()}"
 
 
 def _claim(folder: Path, settings: dict[str, Any]) -> None:

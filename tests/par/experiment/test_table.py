@@ -16,6 +16,7 @@ from caffe_port.par.experiment.results import collect
 from caffe_port.par.experiment.runner import prepared, run_jobs
 from caffe_port.par.understand.page import understand
 from caffe_port.solver.actions import Action
+from caffe_port.weights import read_layers
 from tests.par import nets
 from tests.par.test_report import check
 
@@ -118,8 +119,6 @@ def test_start_weights_reach_every_branch(made, tmp_path) -> None:
     begun = Plan("drawn", str(made["data"]), stage1_epochs=1, joint_epochs=1, width=2, batch=3, base_lr=1e-9,
                  weights=(str(source),), weight_map=str(weight_map))  # fmt: skip
     run_jobs(begun, "table1", tmp_path / "out", only="mtms_att")
-    from caffe_port.weights import read_layers
-
     given = {layer.name: layer.blobs for layer in read_layers(source)}
     final = {
         layer.name: layer.blobs
@@ -145,3 +144,14 @@ REFUSED = [
 def test_refused(made, call, message) -> None:
     with pytest.raises((CaffeError, DataError), match=message):
         call(made["data"])
+
+
+def test_stage1_is_trained_once_for_both_two_stage_variants(made, tmp_path) -> None:
+    """Taken from mtms it is what mtms_att trains by itself."""
+    run_jobs(plan(made["data"]), "table1", tmp_path, only="mtms_att")
+    name = "mtms_att_weighted_seed1/stage1_iter_2.caffemodel"
+    alone, shared = ({layer.name: layer.blobs for layer in read_layers(f / name)} for f in (tmp_path, made["out"]))
+    assert set(alone) == set(shared) and not (made["out"] / name).with_suffix(".solverstate").exists()
+    for layer, blobs in alone.items():
+        for ours, theirs in zip(blobs, shared[layer], strict=True):
+            np.testing.assert_array_equal(ours, theirs)
