@@ -95,6 +95,8 @@ def suppress(
         keep[row, place[row, chosen]] |= any_left[:, 0]
         left[row, chosen] = False
         overlap = overlaps(boxes[row, chosen][:, None], boxes, pixels)
+        if inclusive:  # a comparison with NaN (boxes without end) drops nothing there, but does in SSD
+            overlap = overlap.nan_to_num(-1)
         worst = torch.where(any_left, torch.maximum(worst, overlap), worst)
         if eta < 1:
             limit = torch.where(any_left & (limit > 0.5), limit * eta, limit)
