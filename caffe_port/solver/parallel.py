@@ -59,8 +59,8 @@ def joined(sync_bn: bool = False) -> Iterator[Team]:
     missing = [name for name in ("RANK", "MASTER_ADDR", "MASTER_PORT") if name not in os.environ]
     if missing:
         raise SolverError(
-            f"WORLD_SIZE is {os.environ['WORLD_SIZE']}, but {', '.join(missing)} must be set too; start with torchrun, or "
-            "unset WORLD_SIZE to train in one process"
+            f"WORLD_SIZE is {os.environ['WORLD_SIZE']}, but {', '.join(missing)} must be set too; start with torchrun, "
+            "or unset WORLD_SIZE to train in one process"
         )
     gpu = torch.cuda.is_available() and dist.is_nccl_available()
     try:

@@ -26,13 +26,16 @@ def in_folder(tmp_path, monkeypatch):
 def spoil(folder: Path, numbers: list[int]) -> None:
     """Records that are cut short, in a database that is otherwise drawn.database's."""
     drawn.database(folder, "good_lmdb")
-    cursor = open_db("good_lmdb", LMDB).cursor()
+    db = open_db("good_lmdb", LMDB)
+    cursor = db.cursor()
     cursor.first()
     with create_db(str(folder / "train_lmdb"), LMDB) as out:
         for i in range(drawn.COUNT):
             value = bytes(cursor.value)
             out.put(bytes(cursor.key), value[: len(value) // 2] if i in numbers else value)
             cursor.next()
+    cursor.close()
+    db.close()
 
 
 def test_a_bad_record_ends_the_run_and_names_itself(tmp_path, capsys):

@@ -1,10 +1,11 @@
 """YoloDetectionOutput: boxes, scores, suppression over all classes, several maps and images, nothing found."""
 
 import numpy as np
+import torch
 
 from tests.layers.detection import greedy, run_free
 from tests.layers.refusals import refusals
-from tests.layers.runner import Case, inputs, run
+from tests.layers.runner import Case, inputs, make, run
 
 BIASES = (0.7, 0.9, 2.4, 1.6)
 C, B = 3, 2
@@ -61,6 +62,14 @@ test_cases = run(CASES)
 def test_the_cases_suppress_something():
     found = {c.name: c.reference(inputs(c), [])[0].shape[2] for c in FREE}
     assert all(4 < found[c.name] < 2 * B * 20 for c in FREE[:3]) and found["no suppression"] == 2 * B * 20, found
+
+
+def test_boxes_without_end_drop_nothing():
+    layer = make(CASES[0]).layer("l")
+    layer.param.yolo_detection_output_param.confidence_threshold = 0
+    x = torch.zeros(1, *MAP[1:])
+    x[:, [2, 3, 10, 11]] = 200
+    assert layer(x).shape[2] == B * MAP[2] * MAP[3]
 
 
 test_refused = refusals([

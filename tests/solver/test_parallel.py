@@ -147,16 +147,19 @@ def test_features_of_ranks_are_those_of_one_process(two, tmp_path, monkeypatch):
     alone = [word.replace("_lmdb", f"_{tmp_path.name}") for word in FEATURES[1:]]
     assert extract_features.tool.run(extract_features.main, alone) == 0
     for name in ("ip", "label"):
-        ours, theirs = (open_db(f"{name}_{end}", LMDB) for end in ("lmdb", tmp_path.name))
-        assert records(ours) == records(theirs) and len(records(ours)) == 15
+        ours, theirs = (records(f"{name}_{end}") for end in ("lmdb", tmp_path.name))
+        assert ours == theirs and len(ours) == 15
 
 
-def records(db) -> list[tuple[bytes, bytes]]:
+def records(path: str) -> list[tuple[bytes, bytes]]:
+    db = open_db(path, LMDB)
     cursor, found = db.cursor(), []
     cursor.first()
     while True:
         found.append((bytes(cursor.key), bytes(cursor.value)))
         if cursor.next():
+            cursor.close()
+            db.close()
             return found
 
 
