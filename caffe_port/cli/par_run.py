@@ -19,7 +19,7 @@ def run_demo(args: argparse.Namespace) -> int:
 
     with steps() as step:
         page = demo(args.out, device=_device(args.gpu), step=step)
-    print((Path(args.out) / "evaluation.txt").read_text().split("\n\n")[0])
+    print("\n".join((Path(args.out) / "evaluation.txt").read_text().split("\n\n")[1:2]))
     print(f"page: {page}")
     return 0
 
