@@ -20,7 +20,7 @@ from caffe_port.par.prepare import prepare
 class Scale:
     """How small the demo is: pictures, their height and width, the net's width, iterations of each training."""
 
-    train: int = 2400
+    train: int = 4800
     test: int = 600
     size: tuple[int, int] = (96, 48)
     width: int = 12
