@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from pathlib import Path
 
 from caffe_port.par import paper_numbers
 from caffe_port.par.experiment.compare import Difference
@@ -34,8 +35,9 @@ def differences(table: Table) -> list[str]:
     if plan.width != 64:
         said.append(f"Width {plan.width} instead of ResNet-50's 64.")
     if plan.weights:
-        by = f" by {plan.weight_map}" if plan.weight_map else " by name"
-        said.append(f"Start: {', '.join(plan.weights)}{by}; the paper: ResNet-50 trained on ImageNet.")
+        by = f" by the map {Path(plan.weight_map).name}" if plan.weight_map else " by name"
+        files = ", ".join(Path(w).name for w in plan.weights)
+        said.append(f"Start: {files}{by}; the paper: ResNet-50 trained on ImageNet.")
     else:
         said.append("Start: from scratch; the paper starts from ResNet-50 trained on ImageNet.")
     total = plan.stage1_epochs + plan.joint_epochs
