@@ -3,10 +3,43 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from math import prod
 
-import numpy as np
 import torch
 from torch import Tensor
+
+
+class NamedAxes:
+    """The names that pycaffe's blobs have for their count and their four axes; missing axes are of size 1."""
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        raise NotImplementedError
+
+    @property
+    def count(self) -> int:
+        return prod(self.shape)
+
+    def _legacy(self, axis: int) -> int:
+        if len(self.shape) > 4:
+            raise ValueError(f"num, channels, height and width are names of 4 axes; this blob has shape {self.shape}")
+        return self.shape[axis] if axis < len(self.shape) else 1
+
+    @property
+    def num(self) -> int:
+        return self._legacy(0)
+
+    @property
+    def channels(self) -> int:
+        return self._legacy(1)
+
+    @property
+    def height(self) -> int:
+        return self._legacy(2)
+
+    @property
+    def width(self) -> int:
+        return self._legacy(3)
 
 
 class Blob:
@@ -42,7 +75,7 @@ class Blob:
         shape = tuple(int(d) for d in shape)
         if shape == self.shape:
             return
-        if int(np.prod(shape)) == self.data.numel():
+        if prod(shape) == self.data.numel():
             self.data = self.data.reshape(shape)
             self._diff = None if self._diff is None else self._diff.reshape(shape)
         else:

@@ -12,10 +12,11 @@ from math import prod
 import numpy as np
 from torch import Tensor
 
+from caffe_port.blob import NamedAxes
 from caffe_port.layers.base import Layer
 
 
-class NumpyBlob:
+class NumpyBlob(NamedAxes):
     """`data` and `diff` stay in one memory; only `reshape` to another count makes new ones, of zeros."""
 
     def __init__(self, shape: tuple[int, ...] = (), dtype: np.dtype | type = np.float32) -> None:
@@ -34,31 +35,6 @@ class NumpyBlob:
     @property
     def shape(self) -> tuple[int, ...]:
         return self.data.shape
-
-    @property
-    def count(self) -> int:
-        return prod(self.shape)
-
-    def _legacy(self, axis: int) -> int:
-        if len(self.shape) > 4:
-            raise ValueError(f"num, channels, height and width are names of 4 axes; this blob has shape {self.shape}")
-        return self.shape[axis] if axis < len(self.shape) else 1
-
-    @property
-    def num(self) -> int:
-        return self._legacy(0)
-
-    @property
-    def channels(self) -> int:
-        return self._legacy(1)
-
-    @property
-    def height(self) -> int:
-        return self._legacy(2)
-
-    @property
-    def width(self) -> int:
-        return self._legacy(3)
 
     def reshape(self, *shape: int) -> None:
         dims = tuple(operator.index(d) for d in shape)
