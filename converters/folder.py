@@ -14,7 +14,7 @@ from typing import Any
 from caffe_port.errors import CaffeError, ConvertError
 from converters import hub
 
-WEIGHTS = (".caffemodel.h5", ".caffemodel", ".safetensors", ".pt", ".pth")
+WEIGHTS = (".caffemodel.h5", ".caffemodel", ".safetensors", ".pt", ".pth", ".npz")
 Progress = Callable[[str, int, int], None]
 """Called with a line about the file just done, how many are done, and of how many."""
 
