@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from math import prod
 
@@ -9,12 +10,13 @@ import torch
 from torch import Tensor
 
 
-class NamedAxes:
+class NamedAxes(ABC):
     """The names that pycaffe's blobs have for their count and their four axes; missing axes are of size 1."""
 
     @property
+    @abstractmethod
     def shape(self) -> tuple[int, ...]:
-        raise NotImplementedError
+        """The blob's sizes, which the names below are about."""
 
     @property
     def count(self) -> int:

@@ -80,6 +80,7 @@ def read_layers(path: Path_) -> list[LayerBlobs]:
 
         data.visititems(visit)
     return [
+        # None where a blob is not in the file; copy_into asks for it.
         LayerBlobs(name, "", [blobs.get(i) for i in range(max(blobs) + 1)], [None] * (max(blobs) + 1))  # type: ignore[misc]
         for name, blobs in found.items()
     ]

@@ -10,11 +10,20 @@ import os
 import sys
 import threading
 from datetime import datetime
-from typing import TextIO
+from typing import Protocol
+
+
+class Lines(Protocol):
+    """What takes the lines: a text file, or anything with its two methods (a progress bar)."""
+
+    def write(self, text: str, /) -> object: ...
+
+    def flush(self) -> object: ...
+
 
 LEVELS = "IWEF"
 _lock = threading.Lock()
-_stream: TextIO | None = None  # None: whatever sys.stderr is at the time of the call
+_stream: Lines | None = None  # None: whatever sys.stderr is at the time of the call
 
 
 def min_level() -> int:
@@ -23,7 +32,7 @@ def min_level() -> int:
     return int(value) if value.isdigit() else 0
 
 
-def redirect(stream: TextIO | None) -> None:
+def redirect(stream: Lines | None) -> None:
     """Send the lines to `stream`; None sends them to standard error again."""
     global _stream
     _stream = stream

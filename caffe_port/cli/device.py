@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 
 from caffe_port import log
 from caffe_port.errors import CaffeError
 
 
-def gpu_ids(flag: str | None, solver: object | None = None) -> list[int]:
+def gpu_ids(flag: str | None, solver: Any = None) -> list[int]:
     """The GPUs to use; none for the CPU.
 
     `--gpu` comes first; without it a solver's own `solver_mode: GPU` (given, not the schema's default) and device_id.
@@ -19,8 +21,8 @@ def gpu_ids(flag: str | None, solver: object | None = None) -> list[int]:
     if flag:
         wanted = list(range(visible)) if flag == "all" else _numbers(flag)
         asker = f"--gpu={flag}"
-    elif solver is not None and solver.HasField("solver_mode") and solver.solver_mode == solver.GPU:  # type: ignore[attr-defined]
-        wanted, asker = [solver.device_id], "solver_mode: GPU"  # type: ignore[attr-defined]
+    elif solver is not None and solver.HasField("solver_mode") and solver.solver_mode == solver.GPU:
+        wanted, asker = [solver.device_id], "solver_mode: GPU"
     else:
         return []
     if not visible:

@@ -69,7 +69,7 @@ def bar(total: int, label: str, start: int = 0, wanted: bool = True) -> Iterator
     if made is None:
         yield None
         return
-    log.redirect(made)  # type: ignore[arg-type]
+    log.redirect(made)
     try:
         yield made
     finally:

@@ -126,6 +126,6 @@ def _time(line: str, year: int) -> datetime | None:
         return None
     own, *rest = found.groups()
     try:
-        return datetime(int(own or year), *map(int, rest))  # type: ignore[arg-type]
+        return datetime(int(own or year), *map(int, rest))  # type: ignore[arg-type]  # month to microsecond
     except ValueError:
         return None

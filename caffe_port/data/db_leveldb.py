@@ -49,7 +49,7 @@ class LevelDbCursor(Cursor):
         self.first()
 
     @property
-    def key(self) -> bytes:  # type: ignore[override]
+    def key(self) -> bytes:  # type: ignore[override]  # read-only here: nobody sets it
         return self.iterator.key()
 
     @property

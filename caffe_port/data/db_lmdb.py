@@ -101,7 +101,7 @@ class LmdbCursor(Cursor):
         self.first()
 
     @property
-    def key(self) -> bytes:  # type: ignore[override]
+    def key(self) -> bytes:  # type: ignore[override]  # read-only here: nobody sets it
         return self.cursor.key()
 
     @property

@@ -29,7 +29,7 @@ def compute_mean(
         cursor = db.cursor()
         name = "lmdb" if backend == LMDB else "leveldb"
         log.info(f"db_{name}.cpp:{35 if backend == LMDB else 18}", f"Opened {name} {source}")
-        entries = len(db) if hasattr(db, "__len__") else 0  # type: ignore[arg-type]
+        entries = len(db) if hasattr(db, "__len__") else 0  # type: ignore[arg-type]  # LMDB knows its length
         total: np.ndarray | None = None
         count, wrapped = 0, False
         while not wrapped:

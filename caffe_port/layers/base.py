@@ -52,21 +52,21 @@ class OnnxGraph(Protocol):
 class Layer(nn.Module):
     """Base of all layers. Class attributes are declarations that the graph, the writers and the tables read."""
 
-    blob_names: ClassVar[tuple[str, ...]] = ()
+    blob_names: tuple[str, ...] = ()
     """Names of the learnable blobs in Caffe's order. A blob that an option leaves out is simply not made."""
     bottoms: ClassVar[tuple[int, int | None]] = (1, 1)
     """Least and most bottoms; None: any number."""
     tops: ClassVar[tuple[int, int | None]] = (1, 1)
     """Least and most tops."""
-    role: ClassVar[str] = "compute"
+    role: str = "compute"
     """"compute"; or "data", "loss", "metric", which a converted net drops; or "input"."""
     origin: ClassVar[str] = "BVLC"
     """The Caffe that the layer comes from: "BVLC", or the fork or paper."""
-    differentiable_bottoms: ClassVar[tuple[int, ...] | None] = None
+    differentiable_bottoms: tuple[int, ...] | None = None
     """Bottoms that may receive a gradient (labels may not); None: all."""
     auto_tops: ClassVar[bool] = False
     """Whether Caffe makes up the top that the definition leaves out (loss layers)."""
-    frozen_blobs: ClassVar[bool] = False
+    frozen_blobs: bool = False
     """Whether the blobs are statistics that no solver may move (BatchNorm)."""
     verbose: bool = False
     """Whether a data layer logs each new start of its source, as Caffe's do."""

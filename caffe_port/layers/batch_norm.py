@@ -46,9 +46,9 @@ class BatchNorm(Layer):
     keeps averages instead of sums with a count, and its momentum is 1 - f.
     """
 
-    blob_names: ClassVar[tuple[str, ...]] = ("mean", "variance", "scale_factor", "scale", "bias")
+    blob_names: tuple[str, ...] = ("mean", "variance", "scale_factor", "scale", "bias")
     fork_fields: ClassVar[tuple[str, ...]] = tuple(f"batch_norm_param.{name}" for name in NVIDIA)
-    frozen_blobs: ClassVar[bool] = True
+    frozen_blobs: bool = True
     top_is_free = True
     total: Callable[[Tensor], Tensor] | None = None
     memory: ClassVar[tuple[str, ...]] = ("passes",)
@@ -70,7 +70,7 @@ class BatchNorm(Layer):
             self.add_blob("scale", (channels,), p.scale_filler if p.HasField("scale_filler") else one)
             self.add_blob("bias", (channels,), p.bias_filler)
             hold_still(self, STATISTICS)
-            self.frozen_blobs = False  # type: ignore[misc]
+            self.frozen_blobs = False
 
     def top_shapes(self, bottom_shapes: list[Shape]) -> list[Shape]:
         shape = bottom_shapes[0]

@@ -20,7 +20,7 @@ class Bias(Layer):
     Source: src/caffe/layers/bias_layer.cpp. torch broadcasts from the last axis, Caffe from `axis`.
     """
 
-    blob_names: ClassVar[tuple[str, ...]] = ("bias",)
+    blob_names: tuple[str, ...] = ("bias",)
     bottoms: ClassVar[tuple[int, int | None]] = (1, 2)
 
     def setup(self, bottom_shapes: list[Shape]) -> None:

@@ -44,7 +44,7 @@ class BN(Layer):
 
     origin = "PSPNet, SegNet"
     tops: ClassVar[tuple[int, int | None]] = (1, 3)
-    blob_names: ClassVar[tuple[str, ...]] = ("slope", "bias", "mean", "variance")
+    blob_names: tuple[str, ...] = ("slope", "bias", "mean", "variance")
     top_is_free = True
     total: Callable[[Tensor], Tensor] | None = None  # see BatchNorm
 

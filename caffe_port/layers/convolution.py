@@ -30,7 +30,7 @@ class Convolution(Layer):
     Source: src/caffe/layers/base_conv_layer.cpp, conv_layer.cpp. It is torch's conv (a correlation), but for `axis`.
     """
 
-    blob_names: ClassVar[tuple[str, ...]] = ("weight", "bias")
+    blob_names: tuple[str, ...] = ("weight", "bias")
     top_is_free = True
     bottoms: ClassVar[tuple[int, int | None]] = (1, None)
     tops: ClassVar[tuple[int, int | None]] = (1, None)

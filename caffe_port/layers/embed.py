@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -21,8 +21,8 @@ class Embed(Layer):
     Source: src/caffe/layers/embed_layer.cpp. torch.nn.Embedding has no bias.
     """
 
-    blob_names: ClassVar[tuple[str, ...]] = ("weight", "bias")
-    differentiable_bottoms: ClassVar[tuple[int, ...] | None] = ()
+    blob_names: tuple[str, ...] = ("weight", "bias")
+    differentiable_bottoms: tuple[int, ...] | None = ()
 
     def setup(self, bottom_shapes: list[Shape]) -> None:
         p = self.param.embed_param

@@ -29,7 +29,7 @@ class Filter(Layer):
                 f"{len(bottom_shapes)} bottoms (the last is the selector) make {len(bottom_shapes) - 1} tops, "
                 f"not {len(self.param.top)}"
             )
-        self.differentiable_bottoms = tuple(range(len(bottom_shapes) - 1))  # type: ignore[misc]
+        self.differentiable_bottoms = tuple(range(len(bottom_shapes) - 1))
 
     def top_shapes(self, bottom_shapes: list[Shape]) -> list[Shape]:
         *data, selector = bottom_shapes

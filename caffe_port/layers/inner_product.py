@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import Any, ClassVar
+from typing import Any
 
 import numpy as np
 import torch.nn.functional as F
@@ -21,7 +21,7 @@ class InnerProduct(Layer):
     Source: src/caffe/layers/inner_product_layer.cpp. torch.nn.Linear flattens nothing.
     """
 
-    blob_names: ClassVar[tuple[str, ...]] = ("weight", "bias")
+    blob_names: tuple[str, ...] = ("weight", "bias")
     top_is_free = True
 
     def setup(self, bottom_shapes: list[Shape]) -> None:

@@ -23,7 +23,7 @@ class LSTM(Recurrent):
     and no cont.
     """
 
-    blob_names: ClassVar[tuple[str, ...]] = ("W_xc", "b_c", "W_xc_static", "W_hc")
+    blob_names: tuple[str, ...] = ("W_xc", "b_c", "W_xc_static", "W_hc")
     states: ClassVar[tuple[str, ...]] = ("h", "c")
     gates: ClassVar[int] = 4
     input_blobs: ClassVar[tuple[str, str, str]] = ("W_xc", "b_c", "W_xc_static")

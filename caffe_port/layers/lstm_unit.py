@@ -44,7 +44,7 @@ class LSTMUnit(Layer):
 
     bottoms: ClassVar[tuple[int, int | None]] = (3, 3)
     tops: ClassVar[tuple[int, int | None]] = (2, 2)
-    differentiable_bottoms: ClassVar[tuple[int, ...] | None] = (0, 1)
+    differentiable_bottoms: tuple[int, ...] | None = (0, 1)
 
     def top_shapes(self, bottom_shapes: list[Shape]) -> list[Shape]:
         cell, gates, cont = bottom_shapes

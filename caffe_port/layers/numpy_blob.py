@@ -95,7 +95,7 @@ class BlobVec:
 
     def add_blob(self, *shape: int) -> None:
         name = f"blob{len(self._blobs)}"
-        self._layer.blob_names = (*self._layer.blob_names, name)  # type: ignore[misc]
+        self._layer.blob_names = (*self._layer.blob_names, name)
         self._layer.add_blob(name, tuple(operator.index(d) for d in shape))
         self._blobs.append(ParameterBlob(self._layer, name))
 

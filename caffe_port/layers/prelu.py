@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from typing import Any
 
 import numpy as np
 import torch.nn.functional as F
@@ -20,7 +20,7 @@ class PReLU(Layer):
     the derivative is the slope. Raises for a bottom of fewer than 2 axes. Source: src/caffe/layers/prelu_layer.cpp.
     """
 
-    blob_names: ClassVar[tuple[str, ...]] = ("slope",)
+    blob_names: tuple[str, ...] = ("slope",)
 
     def setup(self, bottom_shapes: list[Shape]) -> None:
         p = self.param.prelu_param

@@ -72,9 +72,9 @@ class Python(Layer):
             raise self.error('needs python_param { module: "..." layer: "..." }')
         self.where = f"{p.module}.{p.layer}"
         if not bottom_shapes:
-            self.role = "data"  # type: ignore[misc]
+            self.role = "data"
         elif any(self.param.loss_weight):
-            self.role = "loss"  # type: ignore[misc]
+            self.role = "loss"
         self.bottom_blobs = [NumpyBlob(shape) for shape in bottom_shapes]
         by_name = dict(zip(self.param.bottom, self.bottom_blobs, strict=False))
         self.top_blobs = [by_name.get(name) or NumpyBlob() for name in self.param.top]  # in-place: the same blob

@@ -31,7 +31,7 @@ class Resample(Layer):
 
     origin = "FlowNet2"
     bottoms: ClassVar[tuple[int, int | None]] = (1, 2)
-    differentiable_bottoms: ClassVar[tuple[int, ...] | None] = (0,)
+    differentiable_bottoms: tuple[int, ...] | None = (0,)
 
     def setup(self, bottom_shapes: list[Shape]) -> None:
         if self.param.resample_param.type not in (NEAREST, LINEAR, CUBIC):

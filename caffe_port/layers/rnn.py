@@ -21,7 +21,7 @@ class RNN(Recurrent):
     Source: src/caffe/layers/rnn_layer.cpp. torch.nn.RNN gives h and has no output layer and no cont.
     """
 
-    blob_names: ClassVar[tuple[str, ...]] = ("W_xh", "b_h", "W_xh_static", "W_hh", "W_ho", "b_o")
+    blob_names: tuple[str, ...] = ("W_xh", "b_h", "W_xh_static", "W_hh", "W_ho", "b_o")
     input_blobs: ClassVar[tuple[str, str, str]] = ("W_xh", "b_h", "W_xh_static")
 
     def setup(self, bottom_shapes: list[Shape]) -> None:

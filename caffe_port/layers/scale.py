@@ -21,7 +21,7 @@ class Scale(Layer):
     Source: src/caffe/layers/scale_layer.cpp. torch broadcasts from the last axis, Caffe from `axis`.
     """
 
-    blob_names: ClassVar[tuple[str, ...]] = ("scale", "bias")
+    blob_names: tuple[str, ...] = ("scale", "bias")
     top_is_free = True
     bottoms: ClassVar[tuple[int, int | None]] = (1, 2)
 

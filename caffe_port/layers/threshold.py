@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
-
 import numpy as np
 from torch import Tensor
 
@@ -19,7 +17,7 @@ class Threshold(Layer):
     torch.nn.Threshold is another function: it keeps x above the threshold.
     """
 
-    differentiable_bottoms: ClassVar[tuple[int, ...]] = ()
+    differentiable_bottoms: tuple[int, ...] = ()
 
     def forward(self, bottom: Tensor) -> Tensor:
         return (bottom > self.param.threshold_param.threshold).to(bottom.dtype)

@@ -35,7 +35,7 @@ class Unpooling(Layer):
 
     origin = "DeconvNet"
     bottoms: ClassVar[tuple[int, int | None]] = (1, 2)
-    differentiable_bottoms: ClassVar[tuple[int, ...] | None] = (0,)
+    differentiable_bottoms: tuple[int, ...] | None = (0,)
 
     def setup(self, bottom_shapes: list[Shape]) -> None:
         p = self.param.unpooling_param

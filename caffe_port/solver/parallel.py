@@ -70,7 +70,7 @@ def joined(sync_bn: bool = False) -> Iterator[Team]:
         where = f"{os.environ['MASTER_ADDR']}:{os.environ['MASTER_PORT']}"
         raise SolverError(f"rank {os.environ['RANK']} cannot join the other processes at {where}: {_first(e)}") from e
     if not team.is_root:
-        log.redirect(_WarningsOnly())  # type: ignore[arg-type]
+        log.redirect(_WarningsOnly())
     try:
         yield team
         team.any(False)
