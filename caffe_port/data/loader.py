@@ -94,8 +94,12 @@ class Loader:
             arrays = []
         draws = [self.transformer.draw() for _ in arrays]
         self._spread(lambda i: self.transformer.apply(arrays[i], draws[i], data[i]), range(len(arrays)), data.size)
-        labels = np.array([label for _, (_, label) in decoded], np.float32)
+        labels = self.labels([label for _, (_, label) in decoded], [array.shape for array in arrays], draws)
         return Batch(data, labels, self.state())
+
+    def labels(self, labels: list[Any], shapes: list[tuple[int, ...]], draws: Sequence[Any]) -> np.ndarray:
+        """The batch's labels, of records of these shapes that were transformed by these draws (none: all alike)."""
+        return np.array(labels, np.float32)
 
     def state(self) -> dict[str, Any]:
         """Where reading and the random stream stand: what `restore` makes the next batch the same from."""

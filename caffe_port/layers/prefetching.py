@@ -42,6 +42,10 @@ class PrefetchingLayer(Layer):
         """The records, from the first on. `seed` for their order, where `is_random`."""
         raise NotImplementedError(type(self).__name__)
 
+    def loader(self, records: Records, transformer: Transformer) -> Loader:
+        """What makes batches of them."""
+        return Loader(records, transformer, self.batch_size, title=self.title)
+
     @property
     def batch_size(self) -> int:
         raise NotImplementedError(type(self).__name__)
@@ -66,7 +70,7 @@ class PrefetchingLayer(Layer):
             transformer.rng = np.random.default_rng([self.seed, 0])
             records = self.open(transformer, self.seed)
             try:
-                loader = Loader(records, transformer, self.batch_size, title=self.title)
+                loader = self.loader(records, transformer)
             except BaseException:
                 records.close()
                 raise
