@@ -28,8 +28,8 @@ class AnnotatedData(PrefetchingLayer):
 
     Tops: data (batch, channels, height, width); label (1, 1, G, 8), a row for each box of the batch: image in the
     batch, class, instance, xmin, ymin, xmax, ymax (shares of the picture), difficult; one row of -1 where there is
-    none. It is what MultiBoxLoss and DetectionEvaluate read; G differs from batch to batch, and the shape rule says that
-    of the first record. With `yolo_data_type: 1` label is (batch, 1, 300, 5) instead: class - 1, and the box's centre
+    none. MultiBoxLoss and DetectionEvaluate read that; G differs from batch to batch, and the shape rule says that of
+    the first record. With `yolo_data_type: 1` label is (batch, 1, 300, 5) instead: class - 1, and the box's centre
     and size; without the difficult ones if `train_diffcult: false`. Records without an annotation type (and no
     `anno_type`) give label (batch,), their datum's.
 

@@ -1,4 +1,4 @@
-"""DetectionEvaluate: which detections hit a true box and which do not, as a table that mean average precision is made of."""
+"""DetectionEvaluate: which detections hit a true box and which do not, for a mean average precision."""
 
 from __future__ import annotations
 

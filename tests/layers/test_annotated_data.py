@@ -233,7 +233,7 @@ def test_parts_are_as_drawn() -> None:
 
 
 def test_colours(three: Path) -> None:
-    """Each distortion by itself, of a plain colour; brightness and contrast by hand, the rest by OpenCV's conversions."""
+    """Each distortion by itself, of a plain colour; brightness and contrast by hand, the rest by OpenCV."""
     cv2 = pytest.importorskip("cv2")
     assert opencv() is cv2
     plain = np.full((2, 3, 3), (100, 150, 200), np.uint8)
@@ -326,10 +326,10 @@ def test_trains_ssd(three: Path) -> None:
     from caffe_port.net import Net
 
     head = "".join(
-        f'layer {{ name: "{name}" type: "Convolution" bottom: "data" top: "{name}" convolution_param {{ num_output: {n} '
-        f'kernel_size: 3 stride: 4 pad: 1 weight_filler {{ type: "xavier" }} }} }} layer {{ name: "{name}_perm" '
-        f'type: "Permute" bottom: "{name}" top: "{name}_perm" permute_param {{ order: 0 order: 2 order: 3 order: 1 }} }} '
-        f'layer {{ name: "{name}_flat" type: "Flatten" bottom: "{name}_perm" top: "{name}_flat" }}'
+        f'layer {{ name: "{name}" type: "Convolution" bottom: "data" top: "{name}" convolution_param {{ '
+        f'num_output: {n} kernel_size: 3 stride: 4 pad: 1 weight_filler {{ type: "xavier" }} }} }} layer {{ name: "{name}_perm" '
+        f'type: "Permute" bottom: "{name}" top: "{name}_perm" permute_param {{ order: 0 order: 2 order: 3 order: 1 }} }}'
+        f' layer {{ name: "{name}_flat" type: "Flatten" bottom: "{name}_perm" top: "{name}_flat" }}'
         for name, n in (("loc", 4), ("conf", 4))
     )
     source = f"""layer {{ name: "d" {data(three, 2, "scale: 0.01 resize_param { height: 32 width: 32 }")} }} {head}
