@@ -326,11 +326,12 @@ def test_trains_ssd(three: Path) -> None:
     from caffe_port.net import Net
 
     head = "".join(
-        f'layer {{ name: "{name}" type: "Convolution" bottom: "data" top: "{name}" convolution_param {{ '
-        f'num_output: {n} kernel_size: 3 stride: 4 pad: 1 weight_filler {{ type: "xavier" }} }} }} layer {{ name: "{name}_perm" '
-        f'type: "Permute" bottom: "{name}" top: "{name}_perm" permute_param {{ order: 0 order: 2 order: 3 order: 1 }} }}'
-        f' layer {{ name: "{name}_flat" type: "Flatten" bottom: "{name}_perm" top: "{name}_flat" }}'
-        for name, n in (("loc", 4), ("conf", 4))
+        f"""layer {{ name: "{name}" type: "Convolution" bottom: "data" top: "{name}" convolution_param {{ num_output: 4
+      kernel_size: 3 stride: 4 pad: 1 weight_filler {{ type: "xavier" }} }} }}
+    layer {{ name: "{name}_perm" type: "Permute" bottom: "{name}" top: "{name}_perm"
+      permute_param {{ order: 0 order: 2 order: 3 order: 1 }} }}
+    layer {{ name: "{name}_flat" type: "Flatten" bottom: "{name}_perm" top: "{name}_flat" }}"""
+        for name in ("loc", "conf")
     )
     source = f"""layer {{ name: "d" {data(three, 2, "scale: 0.01 resize_param { height: 32 width: 32 }")} }} {head}
     layer {{ name: "prior" type: "PriorBox" bottom: "loc" bottom: "data" top: "prior" prior_box_param {{ min_size: 14

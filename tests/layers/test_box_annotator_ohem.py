@@ -12,7 +12,7 @@ def reference(most, ignore=-1):
         regions, losses, labels, weights = (x.reshape(n, -1, h * w) for x in bottoms)
         kept, boxes = np.full((n, 1, h * w), float(ignore)), np.zeros_like(weights)
         left = {image: most for image in regions[:, 0].ravel()}
-        for loss, i, s in sorted((-losses[i, 0, s], i, s) for i in range(n) for s in range(h * w)):
+        for _, i, s in sorted((-losses[i, 0, s], i, s) for i in range(n) for s in range(h * w)):
             if left[regions[i, 0, s]]:
                 left[regions[i, 0, s]] -= 1
                 kept[i, 0, s], boxes[i, :, s] = labels[i, 0, s], weights[i, :, s]
