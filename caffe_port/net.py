@@ -79,6 +79,9 @@ class Net(nn.Module):
     Caffe's own lines are written while the net is built.
     """
 
+    place: Tensor
+    """Empty; where the net is, also for one without blobs."""
+
     def __init__(
         self, param: Any, phase: int = TEST, level: int = 0, stages: Sequence[str] = (), log: bool = False
     ) -> None:
@@ -101,8 +104,7 @@ class Net(nn.Module):
                 layer.verbose = log
         self.modules_by_name = nn.ModuleDict({mangle(n.name, i): n.layer for i, n in enumerate(self.graph.nodes)})
         self.learnable = _learnable(self.graph)
-        # Where the net is, also for one without blobs.
-        self.register_buffer("place", torch.empty(0), persistent=False)
+        self.register_buffer("place", torch.empty(0, device="cpu"), persistent=False)
         for node, _, blob, _ in graphs.specs(self.graph):
             if blob not in node.layer.shared and isinstance(getattr(node.layer, blob), nn.Parameter):
                 getattr(node.layer, blob).requires_grad_(bool(param.force_backward))

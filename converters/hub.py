@@ -38,6 +38,7 @@ from caffe_port.errors import CaffeError, ConvertError, WireError
 from caffe_port.proto import load
 from converters.deploy import deploy, parse_inputs
 from converters.model import Model
+from converters.spelling import in_stock_words
 
 PathLike = str | os.PathLike[str]
 Inputs = Mapping[str, Sequence[int]] | Sequence[str] | str | None
@@ -123,7 +124,7 @@ def read(path: PathLike | Any, model: PathLike | Any | None = None, input: Input
 
 
 def deployed(model: Model, input: Inputs = None) -> Model:
-    """`model` as its deploy net, with the weights of the layers that it keeps."""
+    """`model` as its deploy net, in stock Caffe's words, with the weights of the layers that it keeps."""
     net, notes = deploy(model.net, parse_inputs(input))
     layers = model.layers
     if layers is not None:
@@ -132,7 +133,8 @@ def deployed(model: Model, input: Inputs = None) -> Model:
         layers = [weights for weights in layers if weights.name in kept and weights.blobs]
         if unused:
             notes.append(f"weights of layers that the net does not have were left out: {', '.join(unused)}")
-    return Model(net, layers, model.notes + notes)
+    net, layers, split = in_stock_words(net, layers)
+    return Model(net, layers, model.notes + notes + split)
 
 
 def write(model: Model, path: PathLike, check: bool = True, **options: Any) -> Report:

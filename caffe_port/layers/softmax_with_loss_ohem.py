@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
-
 import torch
 from torch import Tensor
 
@@ -21,7 +19,7 @@ class SoftmaxWithLossOHEM(SoftmaxWithLoss):
     """
 
     origin = "R-FCN"
-    tops: ClassVar[tuple[int, int | None]] = (1, 3)
+    tops = (1, 3)
 
     def top_shapes(self, bottom_shapes: list[Shape]) -> list[Shape]:
         return [*super().top_shapes(bottom_shapes), bottom_shapes[1]][: self.top_count]
