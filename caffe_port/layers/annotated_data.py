@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import weakref
 from collections.abc import Sequence
 from typing import Any, ClassVar
 
@@ -91,18 +90,12 @@ class AnnotatedData(PrefetchingLayer):
 
     def open(self, transformer: Transformer, seed: int) -> AnnotatedRecords:
         self.check()
-        p, me = self.param.data_param, weakref.ref(self)
-
-        def wrapped() -> None:
-            layer = me()
-            if layer is not None:
-                layer._restarted()
-
+        p = self.param.data_param
         annotated = self.param.annotated_data_param
         labels = len(self.param.top) > 1
         records = AnnotatedRecords(
             self.param.transform_param, annotated, seed, self.batch_size, None, open_db(p.source, p.backend), labels,
-            lambda: transformer.color, wrapped,
+            lambda: transformer.color, self.restarts(),
         )  # fmt: skip
         place, (value, _, _) = records.next()
         first = parse(value, place)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import weakref
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -152,9 +153,16 @@ class PrefetchingLayer(Layer):
         """Stop the threads and let go of the files. A layer that is dropped does so by itself."""
         self.stream.close()
 
-    def _restarted(self) -> None:
-        if self.verbose:
-            log.info("data_layer.cpp:73", "Restarting data prefetching from start.")
+    def restarts(self) -> Callable[[], None]:
+        """What a database's records call when they start again: it logs that, if `verbose`."""
+        me = weakref.ref(self)  # a strong one would keep a dropped layer alive through its own thread
+
+        def restarted() -> None:
+            layer = me()
+            if layer is not None and layer.verbose:
+                log.info("data_layer.cpp:73", "Restarting data prefetching from start.")
+
+        return restarted
 
     def _named(self, error: DataError) -> DataError:
         text = str(error)

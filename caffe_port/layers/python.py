@@ -182,7 +182,7 @@ class _Run(torch.autograd.Function):
 
 def _is_there(module: str) -> bool:
     try:
-        return importlib.util.find_spec(module) is not None
+        return module in sys.modules or importlib.util.find_spec(module) is not None
     except ModuleNotFoundError:  # its package is not there
         return False
 
