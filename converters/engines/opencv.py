@@ -38,7 +38,7 @@ class Engine:
         names = [name for name in net.getLayerNames() if name in nodes]
         made = dict(zip(names, net.forwardAndRetrieve(names), strict=True))
         for name in (n for n, tops in made.items() if len(tops) > 1):
-            # Of several tops OpenCV keeps only the first from being overwritten by later layers; asked last, none comes.
+            # Of several tops OpenCV keeps only the first from being overwritten by later layers; now none follows.
             made[name] = net.forwardAndRetrieve([name])[0]
         for name in (n for n in made if nodes[n].param.type == "DetectionOutput"):
             made[name] = [_as_caffe(top, nodes[name].bottoms[0].shape[0]) for top in made[name]]
