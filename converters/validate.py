@@ -136,7 +136,10 @@ def validate(
     _check_inputs(model, arrays)
     with scratch_folder() as folder:
         case = Case(
-            model, {k: np.ascontiguousarray(a, np.float32) for k, a in arrays.items()}, Path(folder), caffe_python,
+            model,
+            {k: np.ascontiguousarray(a, np.float32) for k, a in arrays.items()},
+            Path(folder),
+            caffe_python,
             original=pair,
         )
         result = Validation(
