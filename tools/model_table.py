@@ -22,6 +22,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import yaml
 
 ROOT = Path(__file__).parents[1]
@@ -37,8 +38,8 @@ from converters.model import Model  # noqa: E402
 from converters.onnx_model import is_automatic_split  # noqa: E402
 from converters.validate import DIFFERS, KNOWN, SAME, EngineRun, Validation, validate  # noqa: E402
 
-ENGINES = {"opencv": "OpenCV", "caffe": "Caffe", "onnxruntime": "ONNX", "standalone": "PyTorch source"}
-COLUMNS = ("file", "layers", "to ONNX", "to PyTorch source", *(f"against {title}" for title in ENGINES.values()))
+ENGINES = {"opencv": "OpenCV", "caffe": "Caffe", "onnxruntime": "onnxruntime", "standalone": "PyTorch source"}
+COLUMNS = ("file format", "layers", "to ONNX", "to PyTorch source", *(f"against {title}" for title in ENGINES.values()))
 YES = "yes"
 HEAD = """# Real models
 
@@ -82,8 +83,10 @@ def measure(model: Known, folder: Path, caffe_python: str | None = None) -> dict
 
 
 def file_format(weights: Path) -> str:
-    param = binary.read_net(weights).param
-    return "current" if param.layer else "V0" if param.layers[0].HasField("layer") else "V1"
+    file = binary.read_net(weights)
+    old = "V0" if file.param.layers and file.param.layers[0].HasField("layer") else "V1"
+    half = any(blob.dtype == np.float16 for layer in file.layers for blob in layer.blobs)
+    return ("current" if file.param.layer else old) + (", half precision" if half else "")
 
 
 def is_deploy(prototxt: Path, model: Model) -> bool:
@@ -156,11 +159,12 @@ def table(models: Iterable[Known]) -> str:
 def summary(models: list[Known]) -> str:
     counts = {title: sum(model.parity[title] == YES for model in models) for title in ("onnx", "source")}
     agree = sum(agrees(model.parity["opencv"]) for model in models)
-    old = sum(model.parity["format"] != "current" for model in models)
-    versions = sorted({f"{title} {version}" for m in models for title, version in m.parity["with"].items()})
+    forms = Counter(model.parity["format"] for model in models)
+    used = {pair for model in models for pair in model.parity["with"].items()}
+    versions = sorted(version if " " in version else f"{title} {version}" for title, version in used)
     return (
-        f"{len(models)} models, {old} of them in V1, Caffe's format before 2015. {counts['onnx']} become ONNX and "
-        f"{counts['source']} PyTorch source; {agree} agree with OpenCV. Measured with {', '.join(versions)}."
+        f"{len(models)} models, {forms['V1']} of them in V1, Caffe's format before 2015. {counts['onnx']} become ONNX "
+        f"and {counts['source']} PyTorch source; {agree} agree with OpenCV. Measured with {', '.join(versions)}."
     )
 
 
@@ -186,8 +190,12 @@ def _cell(found: Any, notes: Notes) -> str:
 
 
 def _general(reason: str) -> str:
-    """A refusal without the names that only one model has, so that one footnote serves many."""
+    """A refusal without what only one model has (names, counts) and without places in others' sources, so that one
+    footnote serves many."""
     reason = re.sub(r"^(cannot|refused): (\w+Error: )?", "", reason)
+    reason = re.sub(r"^\S+\.[ch]pp:\d+\] (Check failed: )?", "Caffe: ", reason)
+    reason = re.sub(r"^error: (OpenCV)\(.*?\) \S+ error: \(.*?\) ", r"\1: ", reason)
+    reason = re.sub(r" \((known types: .*|\d+ vs\. \d+)\)", "", reason)
     return re.sub(r"layer '[^']*' \((\w+)\): ", r"\1: ", reason)
 
 

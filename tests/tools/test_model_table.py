@@ -87,6 +87,30 @@ def test_the_manifest_is_changed_only_where_it_was_measured(tmp_path: Path) -> N
         model_table.with_parity(text, "c", {})
 
 
+@pytest.mark.parametrize(("file", "form"), [("v1", "V1"), ("new", "current")])
+def test_file_formats(file: str, form: str) -> None:
+    assert model_table.file_format(ROOT / "tests" / "golden" / "weights" / f"{file}.caffemodel") == form
+
+
+def test_the_file_format_of_a_shrunk_model(tmp_path: Path) -> None:
+    cv2 = pytest.importorskip("cv2", reason="OpenCV makes the file")
+    converters.write(nets.model(nets.CLASSIC), tmp_path / "x.caffemodel")
+    cv2.dnn.shrinkCaffeModel(str(tmp_path / "x.caffemodel"), str(tmp_path / "half.caffemodel"))
+    assert model_table.file_format(tmp_path / "half.caffemodel") == "current, half precision"
+
+
+@pytest.mark.parametrize(
+    ("reason", "said"),
+    [
+        ("refused: layer 'out' (DetectionOutput): operator TopK", "DetectionOutput: operator TopK"),
+        ("cannot: layer_factory.hpp:81] Check failed: unknown layer (known types: A, B)", "Caffe: unknown layer"),
+        ("cannot: error: OpenCV(4.14.0) /io/dnn/net.hpp:108: error: (-2:Unspecified) no layer", "OpenCV: no layer"),
+    ],
+)
+def test_reasons_lose_what_only_one_model_has(reason: str, said: str) -> None:
+    assert model_table._general(reason) == said
+
+
 def test_models_md_is_what_the_manifest_says() -> None:
     models = known_models.read_manifest(ROOT / "weights" / "manifest.yaml").values()
     assert model_table.table(models) == (ROOT / "MODELS.md").read_text(encoding="utf-8"), (
