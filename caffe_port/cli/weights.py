@@ -59,7 +59,15 @@ def fetch(models: list[Any], args: argparse.Namespace) -> int:
             failures.append(e)
     if failures:
         raise CaffeError("\n".join(map(str, failures)))
-    return 1 if any(known.MISSING in known.state(model, args.folder).values() for model in models) else 0
+    lacking = [
+        args.folder / model.name / file
+        for model in models
+        for file, found in known.state(model, args.folder).items()
+        if found != known.RIGHT
+    ]
+    for path in lacking:
+        print(f"{known.MISSING} {path}")
+    return 1 if lacking else 0
 
 
 def verify(models: list[Any], args: argparse.Namespace) -> int:

@@ -84,6 +84,16 @@ def test_what_the_user_brings(bring, theirs: known.Known, tmp_path: Path) -> Non
     assert known.state(theirs, tmp_path / "out") == {"x.bin": known.RIGHT}
 
 
+def test_one_file_of_two_says_what_is_missing(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+    other = "{others: {y.txt: {member: y.txt, sha256: " + "0" * 64 + "}}, what"
+    text = FROM_REPOSITORY.format(sum=hashlib.sha256(DATA).hexdigest()).replace("{what", other)
+    (tmp_path / "manifest.yaml").write_text(text)
+    given = _clone(tmp_path) / "inside" / "x.bin"
+    command = ["weights", "fetch", f"--manifest={tmp_path / 'manifest.yaml'}", f"--folder={tmp_path / 'out'}"]
+    assert main([*command, f"--from={given}"]) == 1
+    assert f"missing {tmp_path / 'out' / 'small' / 'y.txt'}" in capsys.readouterr().out
+
+
 def test_where_to_get_what_cannot_be_fetched(theirs: known.Known, tmp_path: Path) -> None:
     with pytest.raises(ConvertError, match=r"get inside/x.bin from https://github.com/some/one/tree/0123abc, .*--from"):
         known.fetch(theirs, tmp_path)
