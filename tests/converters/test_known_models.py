@@ -85,7 +85,7 @@ def test_what_the_user_brings(bring, theirs: known.Known, tmp_path: Path) -> Non
 
 
 def test_one_file_of_two_says_what_is_missing(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
-    other = "{others: {y.txt: {member: y.txt, sha256: " + "0" * 64 + "}}, what"
+    other = "{others: {y.txt: {member: y.txt, sha256: " + "a" * 64 + "}}, what"
     text = FROM_REPOSITORY.format(sum=hashlib.sha256(DATA).hexdigest()).replace("{what", other)
     (tmp_path / "manifest.yaml").write_text(text)
     given = _clone(tmp_path) / "inside" / "x.bin"
