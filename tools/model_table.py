@@ -169,7 +169,7 @@ def summary(models: list[Known]) -> str:
 
 
 def agrees(found: Any) -> bool:
-    return isinstance(found, dict) and "differs" not in found
+    return isinstance(found, dict) and found["blobs"] > 0 and "differs" not in found
 
 
 def cells(parity: dict[str, Any], notes: Notes) -> list[str]:
