@@ -37,7 +37,8 @@ class Step:
         self.role = self.first.layer.role
         self.reads = [value.name for value in self.first.bottoms]
         self.writes = [value.name for value in self.last.tops]
-        self.losses = [(i, weight) for i, weight in enumerate(self.last.loss_weights) if weight]
+        weights = zip(self.last.loss_weights, self.last.seeds, strict=True)
+        self.losses = [(i, weight, seeds) for i, (weight, seeds) in enumerate(weights) if weight]
         self.detached = [i for i, wanted in enumerate(self.first.propagate_down) if not wanted]
 
 

@@ -40,7 +40,11 @@ class Value:
 
 @dataclass(eq=False)
 class Node:
-    """A layer in its place. `propagate_down[i]`: does bottom i get a diff; `needs_backward`: does anything here."""
+    """A layer in its place. `propagate_down[i]`: does bottom i get a diff; `needs_backward`: does anything here.
+
+    `seeds[i]`: whether a loss weight of top i would be the diff that backward starts from; not where a reader of that
+    top writes its own diff over it, into the same blob, as in Caffe.
+    """
 
     index: int
     layer: Layer
@@ -50,6 +54,7 @@ class Node:
     propagate_down: list[bool]
     needs_backward: bool
     automatic_tops: int = 0
+    seeds: list[bool] = field(default_factory=list)
 
     @property
     def param(self) -> Any:
@@ -120,6 +125,7 @@ def build(param: Any, phase: int, say: Say | None = None) -> Graph:
     _prune_backward(graph, say)
     if param.force_backward:
         _force_backward(graph)
+    _find_seeds(graph)
     graph.outputs = sorted(unread)
     for name in graph.outputs:
         say("net.cpp:244", f"This network produces output {name}")
@@ -198,8 +204,13 @@ def _append(
         say("data_layer.cpp:45", f"output data size: {','.join(map(str, shapes[0]))}")
     for _ in range(layer.layers_inside):
         say("layer_factory.hpp:77", f"Creating layer {own.name}")
-    for top, shape in zip(tops, shapes, strict=True):
+    for i, (top, shape) in enumerate(zip(tops, shapes, strict=True)):
         top.shape = tuple(int(d) for d in shape)
+        if top.version and prod(top.shape) != prod(bottoms[i].shape):
+            raise layer.error(
+                f"cannot work in place on '{top.name}': the top is {top.shape}, the bottom {bottoms[i].shape}, "
+                "and Caffe would overwrite what it still reads; name the top differently"
+            )
 
     needs = needs or any(_spec(layer, i).lr_mult != 0 for i in range(len(layer.present_blobs)))
     node = Node(index, layer, bottoms, tops, _loss_weights(layer, len(tops)), propagate, needs, automatic)
@@ -301,6 +312,15 @@ def _force_backward(graph: Graph) -> None:
         node.needs_backward = True
         allowed = node.layer.differentiable_bottoms
         node.propagate_down = [p or allowed is None or i in allowed for i, p in enumerate(node.propagate_down)]
+
+
+def _find_seeds(graph: Graph) -> None:
+    written: set[Value] = set()
+    for node in graph.nodes:
+        if node.needs_backward:
+            written.update(b for b, wanted in zip(node.bottoms, node.propagate_down, strict=True) if wanted)
+    for node in graph.nodes:
+        node.seeds = [top not in written for top in node.tops]
 
 
 def specs(graph: Graph) -> Iterator[tuple[Node, int, str, Any]]:

@@ -131,8 +131,10 @@ class Islands:
         if not outputs or not inputs:
             return
         grads = torch.autograd.grad(outputs, inputs, seeds, retain_graph=True, allow_unused=True)
-        for (name, leaf), grad in zip(wanted, grads[: len(wanted)], strict=True):
-            blobs[name].diff.copy_(torch.zeros_like(leaf) if grad is None else grad)
+        for (name, _), grad in zip(wanted, grads[: len(wanted)], strict=True):
+            diff = blobs[name].diff
+            # In place the blob has the top's shape, which may be another than the bottom's (MVN's four axes).
+            diff.copy_(torch.zeros_like(diff) if grad is None else grad.reshape(diff.shape))
         for parameter, grad in zip(owned, grads[len(wanted) :], strict=True):
             if parameter.grad is None:
                 parameter.grad = torch.zeros_like(parameter)

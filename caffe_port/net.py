@@ -105,7 +105,8 @@ class Net(nn.Module):
             if blob not in node.layer.shared and isinstance(getattr(node.layer, blob), nn.Parameter):
                 getattr(node.layer, blob).requires_grad_(bool(param.force_backward))
         for learnable in self.learnable:
-            if learnable.lr_mult != 0 and isinstance(learnable.tensor, nn.Parameter):
+            wanted = learnable.lr_mult != 0 or learnable.layer.diffs_at_any_rate
+            if wanted and isinstance(learnable.tensor, nn.Parameter):
                 learnable.tensor.requires_grad_(True)
         self._load_embedded(param)
         for layer in self.layers:
@@ -208,8 +209,10 @@ class Net(nn.Module):
                 if step.role == "data":
                     tops = [top.to(device, non_blocking=True) for top in tops]
             env.update(zip(step.writes, tops, strict=True))
-            for i, weight in step.losses:
+            for i, weight, seeds in step.losses:
                 term = weight * (tops[i] if tops[i].dim() == 0 else tops[i].sum())
+                if not seeds:
+                    term = term.detach()
                 loss = term if loss is None else loss + term
             if keep:
                 kept = zip(step.last.tops, tops, strict=True)

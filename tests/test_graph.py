@@ -142,6 +142,12 @@ BAD = [
         "3 param entries for a layer of 2",
     ),
     (
+        "another size in place",
+        [X, 'layer { name: "p" type: "Pooling" bottom: "x" top: "x" pooling_param { kernel_size: 2 } }'],
+        LayerError,
+        r"'p' \(Pooling\): cannot work in place on 'x': the top is \(2, 3, 4, 3\), the bottom \(2, 3, 5, 4\)",
+    ),
+    (
         "learned statistics",
         [X, 'layer { name: "b" type: "BatchNorm" bottom: "x" top: "b" param { lr_mult: 1 } }'],
         LayerError,

@@ -68,6 +68,8 @@ class Layer(nn.Module):
     """Whether Caffe makes up the top that the definition leaves out (loss layers)."""
     frozen_blobs: bool = False
     """Whether the blobs are statistics that no solver may move (BatchNorm)."""
+    diffs_at_any_rate: ClassVar[bool] = False
+    """Whether Caffe computes the blobs' diffs even where lr_mult is 0 (they count in the norm that is clipped)."""
     verbose: bool = False
     """Whether a data layer logs each new start of its source, as Caffe's do."""
     fork_fields: ClassVar[tuple[str, ...]] = ()

@@ -23,6 +23,7 @@ class LRN(Layer):
       not exist count as 0. `k` is not used here, in Caffe neither.
 
     Raises unless local_size is odd and the bottom has 4 axes. `engine` is read past: CUDNN's is the same function.
+    In place Caffe overwrites what it still needs (its CPU code in forward, too); here that changes nothing.
     Source: src/caffe/layers/lrn_layer.cpp. torch's local_response_norm is the first form only.
     """
 

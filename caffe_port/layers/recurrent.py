@@ -32,6 +32,7 @@ class Recurrent(Layer):
     bottoms: ClassVar[tuple[int, int | None]] = (2, 5)
     tops: ClassVar[tuple[int, int | None]] = (1, 3)
     differentiable_bottoms: tuple[int, ...] | None = (0, 2)
+    diffs_at_any_rate: ClassVar[bool] = True
     memory: ClassVar[tuple[str, ...]] = ("state",)
     states: ClassVar[tuple[str, ...]] = ("h",)
     """Names of the recurrent states."""
