@@ -18,6 +18,7 @@ import torch
 from torch import Tensor
 
 from caffe_port.graph import Node
+from caffe_port.layers.base import guarded
 from caffe_port.layers.batch_norm import BatchNorm
 from caffe_port.layers.eltwise import Eltwise
 from caffe_port.layers.relu import ReLU
@@ -31,6 +32,10 @@ class Step:
     first: Node
     last: Node
     run: Callable[..., Any]
+
+    def guarded(self, *bottoms: Tensor) -> Any:
+        """`run`; what torch raises in it names the layer."""
+        return guarded(self.first.layer, self.run, *bottoms)
 
     def __post_init__(self) -> None:
         """What the driver asks at every pass, looked up once."""

@@ -17,7 +17,7 @@ from typing import Any
 
 from caffe_port.errors import NetError, UnsupportedError
 from caffe_port.layers import REGISTRY, Layer
-from caffe_port.layers.base import Shape
+from caffe_port.layers.base import Shape, guarded
 from caffe_port.proto import caffe_pb2
 from caffe_port.proto.forks import fork_fields
 
@@ -79,17 +79,26 @@ class Graph:
     outputs: list[str] = field(default_factory=list)
     inputs: list[str] = field(default_factory=list)
 
-    def infer_shapes(self, inputs: dict[str, Shape]) -> None:
-        """Run the shape rules again, from new shapes of the net's inputs (layers that are not named keep theirs)."""
+    def shapes(self, inputs: dict[str, Shape]) -> dict[Value, Shape]:
+        """Every value's shape by the shape rules, from new shapes of the net's inputs (those not named keep theirs).
+
+        Raises what the layers' rules raise.
+        """
+        found: dict[Value, Shape] = {}
         for node in self.nodes:
             if node.layer.role == "input":
                 shapes = [tuple(inputs.get(t.name, t.shape)) for t in node.tops]
             elif node.bottoms:
-                shapes = node.layer.top_shapes([b.shape for b in node.bottoms])
+                shapes = guarded(node.layer, node.layer.top_shapes, [found[b] for b in node.bottoms])
             else:
-                continue
-            for top, shape in zip(node.tops, shapes, strict=True):
-                top.shape = tuple(shape)
+                shapes = [t.shape for t in node.tops]
+            found.update((top, tuple(shape)) for top, shape in zip(node.tops, shapes, strict=True))
+        return found
+
+    def infer_shapes(self, inputs: dict[str, Shape]) -> None:
+        """Give every value the shape that the rules find."""
+        for value, shape in self.shapes(inputs).items():
+            value.shape = shape
 
 
 def layer_class(param: Any) -> type[Layer]:
@@ -193,9 +202,9 @@ def _append(
             say("net.cpp:382", f"{own.name} -> {name}")
             tops.append(Value(name, 0, ()))
 
-    layer.setup([b.shape for b in bottoms])
+    guarded(layer, layer.setup, [b.shape for b in bottoms])
     _freeze_statistics(layer)
-    shapes = layer.top_shapes([b.shape for b in bottoms])
+    shapes = guarded(layer, layer.top_shapes, [b.shape for b in bottoms])
     if len(shapes) != len(tops):
         raise layer.error(f"its shape rule gives {len(shapes)} tops, the definition names {len(tops)}")
     if layer.role == "data" and own.transform_param.HasField("mean_file"):

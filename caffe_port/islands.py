@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from caffe_port.errors import NetError
 from caffe_port.graph import Node
+from caffe_port.layers.base import guarded
 from caffe_port.net import Net
 
 Callback = Callable[[int], None]
@@ -37,6 +38,8 @@ class Islands:
     def __init__(self, net: Net) -> None:
         self.net = net
         self.islands: dict[int, Island] = {}
+        # The bottoms' shapes that a layer's rule has let pass: a program may reshape any blob between two forwards.
+        self.checked = {n.index: [b.shape for b in n.bottoms] for n in net.graph.nodes}
         self.before_forward: list[Callback] = []
         self.after_forward: list[Callback] = []
         self.before_backward: list[Callback] = []
@@ -86,6 +89,10 @@ class Islands:
         blobs = self.net.blobs
         if node.layer.role == "input":
             return 0.0
+        shapes = [blobs[b.name].shape for b in node.bottoms]
+        if shapes != self.checked.get(node.index):
+            guarded(node.layer, node.layer.top_shapes, shapes)
+            self.checked[node.index] = shapes
         # An in-place layer overwrites the storage that it reads: it gets a copy to keep. Others read the blob itself.
         leaves = [blobs[b.name].data.detach() for b in node.bottoms]
         if node.in_place:
@@ -93,7 +100,7 @@ class Islands:
         for leaf, wanted in zip(leaves, node.propagate_down, strict=True):
             leaf.requires_grad_(wanted and node.needs_backward)
         with torch.set_grad_enabled(node.needs_backward):
-            tops = node.layer(*leaves)
+            tops = guarded(node.layer, node.layer, *leaves)
         made = [tops] if isinstance(tops, Tensor) else list(tops)
         self.islands[node.index] = Island(leaves, made)
         loss = 0.0

@@ -111,6 +111,7 @@ class Net(nn.Module):
         self._load_embedded(param)
         for layer in self.layers:
             layer.freeze()
+        self._checked: set[tuple[tuple[str, Shape], ...]] = set()
         self.single_steps = fuse.single_steps(self.graph.nodes)
         self.fused_steps = fuse.fused_steps(self.graph.nodes)
 
@@ -191,19 +192,23 @@ class Net(nn.Module):
         values: dict[str, Tensor] = {}
         loss: Tensor | None = None
         prune = prune and torch.is_grad_enabled()
+        compiling = torch.compiler.is_compiling()
+        if not compiling:
+            self._check_shapes(inputs)
         for step in self.single_steps if keep else self.fused_steps:
             if step.role == "input":
                 tops: Any = [self._input(value, inputs, device) for value in step.last.tops]
             else:
+                run = step.run if compiling else step.guarded
                 bottoms = [env.pop(name) for name in step.reads]
                 if prune and not step.first.needs_backward:
                     with torch.no_grad():
-                        tops = step.run(*bottoms)
+                        tops = run(*bottoms)
                 else:
                     if prune:
                         for i in step.detached:
                             bottoms[i] = bottoms[i].detach()
-                    tops = step.run(*bottoms)
+                    tops = run(*bottoms)
                 if isinstance(tops, Tensor):
                     tops = (tops,)
                 if step.role == "data":
@@ -220,6 +225,16 @@ class Net(nn.Module):
         if loss is None:
             loss = torch.zeros((), device=device)
         return Result(loss, {name: env[name] for name in self.outputs}, values)
+
+    def _check_shapes(self, inputs: Mapping[str, Tensor]) -> None:
+        """Ask the layers' shape rules whether they take inputs of these shapes, once for each set of shapes."""
+        shapes = {name: tuple(value.shape) for name, value in inputs.items() if name in self.graph.last}
+        key = tuple(sorted(shapes.items()))
+        if key not in self._checked:
+            # Inputs of another rank are refused where they are read, by their names.
+            if all(len(shape) == len(self.graph.last[name].shape) for name, shape in shapes.items()):
+                self.graph.shapes(shapes)
+            self._checked.add(key)
 
     def _input(self, value: graphs.Value, inputs: Mapping[str, Tensor], device: torch.device) -> Tensor:
         given = inputs.get(value.name)

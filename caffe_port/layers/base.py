@@ -7,6 +7,9 @@ A layer lives in one file, in one class named by its Caffe type. Its life is Caf
     layer.top_shapes(bottom_shapes)    as often as shapes change: the shape rule (`Reshape`), pure
     layer.forward(*bottoms)            tensors in, tensors out; autograd gives `Backward`
 
+Blobs without values (an empty batch, an axis of size 0) abort in Caffe. Here a layer does what its definition says of
+nothing: no values, a loss of 0 or 0/0, or an error where there is nothing to choose from; its docstring says which.
+
 Source: include/caffe/layer.hpp of BVLC Caffe 1.0.
 """
 
@@ -18,7 +21,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 import torch
 from torch import Tensor, nn
 
-from caffe_port.errors import LayerError, ShapeError, UnsupportedError
+from caffe_port.errors import CaffeError, LayerError, ShapeError, UnsupportedError
 from caffe_port.filler import fill
 from caffe_port.proto import caffe_pb2
 from caffe_port.proto.frozen import frozen
@@ -186,6 +189,20 @@ class Layer(nn.Module):
         owner, owner_name, shape = shared[name]
         value = getattr(owner, owner_name)
         return value if tuple(value.shape) == shape else value.view(shape)
+
+
+def guarded(layer: Layer, run: Callable[..., Any], *arguments: Any) -> Any:
+    """`run(*arguments)`; what Python or torch raise in it becomes an error that names the layer.
+
+    For what no check of the layer's own foresaw: its author should see the cause, its user the place.
+    """
+    try:
+        return run(*arguments)
+    except (CaffeError, torch.cuda.OutOfMemoryError):
+        raise
+    except (ArithmeticError, LookupError, RuntimeError, TypeError, ValueError) as e:
+        given = [tuple(a.shape) if isinstance(a, Tensor) else a for a in arguments]
+        raise layer.error(f"fails on {', '.join(map(str, given)) or 'its options'}: {type(e).__name__}: {e}") from e
 
 
 REGISTRY: dict[str, type[Layer]] = {}
