@@ -27,7 +27,8 @@ class Recurrent(Layer):
     Without expose_hidden the state stays in the layer: the next forward goes on from it wherever its first cont is not
     0, until `reset()` or a change of N. No gradient goes to cont, into or out of states: Caffe ends
     backpropagation at the first step, exposed or not. A NaN in the state stays there past a cont of 0 (0 * NaN) until
-    `reset()`. Raises for shapes that do not fit, no step, and when T changes.
+    `reset()`. `debug_info` only makes Caffe's inner net talk. Raises for shapes that do not fit, no step, and when T
+    changes.
     """
 
     bottoms: ClassVar[tuple[int, int | None]] = (2, 5)
