@@ -131,6 +131,7 @@ def build(param: Any, phase: int, say: Say | None = None) -> Graph:
                 say("net.cpp:134", f"    with loss weight {weight:g}")
             memory += 4 * prod(top.shape)
         say("net.cpp:139", f"Memory required for data: {memory}")
+    _refuse_overwritten(graph)
     _prune_backward(graph, say)
     if param.force_backward:
         _force_backward(graph)
@@ -321,6 +322,36 @@ def _force_backward(graph: Graph) -> None:
         node.needs_backward = True
         allowed = node.layer.differentiable_bottoms
         node.propagate_down = [p or allowed is None or i in allowed for i, p in enumerate(node.propagate_down)]
+
+
+def _refuse_overwritten(graph: Graph) -> None:
+    """Refuse to read what a layer in place has written over, in the memory that Caffe gives to several blobs.
+
+    Reshape, Flatten and Split hand their bottom's memory on. If a layer works in place on one of their tops, whoever
+    reads another of these blobs afterwards reads the changed values in Caffe.
+    """
+    memory: dict[Value, Value] = {}  # a value -> the one whose memory it is in
+    writers: dict[Value, Node] = {}  # a memory -> the last layer in place on it
+    current: dict[Value, set[Value]] = {}  # a memory that was written over -> the values that are right
+    for node in graph.nodes:
+        for bottom in node.bottoms:
+            root = memory.get(bottom, bottom)
+            if root in current and bottom not in current[root]:
+                raise node.layer.error(
+                    f"reads '{bottom.name}' after layer '{writers[root].name}' has worked in place on "
+                    f"'{writers[root].tops[0].name}', which is the same memory in Caffe (Reshape, Flatten and Split do "
+                    f"not copy), so that there it sees the changed values; name the top of '{writers[root].name}' "
+                    "differently"
+                )
+        for i, top in enumerate(node.tops):
+            if not top.version and not node.layer.shares_memory():
+                continue
+            bottom = node.bottoms[i if top.version else 0]
+            root = memory[top] = memory.get(bottom, bottom)
+            if top.version and node.layer.changes_values():
+                writers[root], current[root] = node, {top}
+            elif root in current:
+                current[root].add(top)
 
 
 def _find_seeds(graph: Graph) -> None:

@@ -107,6 +107,14 @@ class Layer(nn.Module):
         """Whether every forward makes this top anew; if not, only the first does, and what is put there stays."""
         return True
 
+    def shares_memory(self) -> bool:
+        """Whether in Caffe all tops are the first bottom's memory, so that a layer in place on one changes all."""
+        return False
+
+    def changes_values(self) -> bool:
+        """Whether a top differs from the bottom at all."""
+        return True
+
     def onnx(self, graph: OnnxGraph, bottoms: list[str], tops: list[str]) -> None:
         """Write the layer into `graph`, TEST phase. Layers without an ONNX form raise `self.unsupported(reason)`."""
         raise self.unsupported("it has no ONNX form")
