@@ -84,6 +84,8 @@ def fill(value: Tensor, param: Any, where: str = "blob") -> None:
         raise LayerError(f"{where}: unknown filler type '{param.type}'; known are {', '.join(sorted(FILLERS))}")
     if param.sparse != -1 and param.type != "gaussian":
         raise LayerError(f"{where}: sparse is an option of the gaussian filler only, not of '{param.type}'")
+    if not value.numel():
+        return  # nothing to fill, and no fan to divide by
     with torch.no_grad():
         try:
             rule(value, param)
