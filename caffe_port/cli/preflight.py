@@ -9,6 +9,7 @@ and not held against it, as long as one phase is a net.
 
 from __future__ import annotations
 
+import bisect
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -26,7 +27,6 @@ from caffe_port.proto.filter import filter_net
 from caffe_port.proto.splits import insert_splits
 from caffe_port.proto.upgrade import upgrade_net
 
-UNREAD = "(a type that could not be read)"
 UNSUPPORTED, WRONG, NOTE = "unsupported", "wrong", "note"
 """Kinds of finding: what we do not have; what is wrong with the file itself; what only needs telling."""
 
@@ -52,6 +52,8 @@ class Report:
     """Layers by phase."""
     unchecked: int = 0
     """Layers whose shapes could not be checked, because a bottom's shape is not known."""
+    half_read: set[int] = field(default_factory=set)
+    """Lines of the layers with a field that is not known: what they compute is not known either."""
 
     @property
     def problems(self) -> list[Finding]:
@@ -108,9 +110,10 @@ def check(
     except CaffeError as error:
         report.add(*located(path, error))
         return report
-    if any(unknown.name == "type" for unknown in read.unknown):  # those have their line already
-        for layer in net.layer:
-            layer.type = layer.type or UNREAD
+    for unknown in read.unknown:
+        if unknown.fatal and read.layer_lines:
+            at = bisect.bisect_right(read.layer_lines, unknown.line) - 1
+            report.half_read.add(read.layer_lines[at])
     check_net(net, phases, report, lines, level, stages, shapes)
     return report
 
@@ -163,8 +166,10 @@ def _lacking(net: Any, kept: list[tuple[Any, int]], phase: str, lines: Sequence[
     there = {top for layer, _ in kept for top in layer.top}
     for layer, line in kept:
         for bottom in layer.bottom:
+            if bottom in there:
+                continue
             makers = [other for other in net.layer if bottom in other.top and (other.include or other.exclude)]
-            if bottom in there or not makers:
+            if not makers:
                 continue
             stages = dict.fromkeys(s for other in makers for rule in other.include for s in rule.stage)
             hint = f"; give --stage {' or --stage '.join(stages)}" if stages else ""
@@ -224,7 +229,7 @@ def _check_layer(
     param: Any, phase: int, bottoms: list[Shape | None], given: Mapping[str, Shape], line: int, report: Report
 ) -> list[Shape | None] | None:
     """Top shapes of one layer; None where they cannot be known."""
-    if param.type == UNREAD:
+    if not param.type and line in report.half_read:  # it is the type that could not be read
         return None
     try:
         layer = graph.layer_class(param)(param, phase)
@@ -234,6 +239,8 @@ def _check_layer(
     try:
         _check_counts(layer, param)
         graph.refuse_fork_options(layer)
+        if line in report.half_read:
+            return None
         if layer.role == "input":
             return _input_shapes(layer, given, line, report)
         if layer.role == "data":

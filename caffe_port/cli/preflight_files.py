@@ -20,8 +20,8 @@ OUTCOMES = {
     "gives are not known, and the layers behind them not checked beyond their type",
     "names what it lacks": "layer types, fields or options that are not supported, each named with its line",
     "wrong in itself": "text that breaks off, a bottom that nobody makes, shapes that do not fit, ...",
-    "solver": "a solver whose settings are all known",
-    "solver with unknown settings": "a solver with fields, policies or types that are not known, each named",
+    "solver": "a solver whose settings are all known and fit",
+    "solver, refused": "a solver with settings that are not known or do not fit, each named",
     "not a net": "a web page, merge-conflict marks, a template to be filled in, a list of labels, an empty file",
 }
 """Outcome -> what it means; a file has one."""
@@ -91,7 +91,7 @@ def outcome(report: Report) -> str:
     if report.what == "other":
         return "not a net"
     if report.what == "solver":
-        return "solver with unknown settings" if report.problems else "solver"
+        return "solver, refused" if report.problems else "solver"
     if report.problems:
         return "names what it lacks" if unsupported else "wrong in itself"
     return "builds as far as shapes are known" if report.unchecked else "builds"

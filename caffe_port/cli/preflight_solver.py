@@ -6,11 +6,12 @@ from __future__ import annotations
 import os
 from typing import Any
 
-from caffe_port.cli.preflight import NOTE, Report, check_net, located, tell_unknown
+from caffe_port.cli.preflight import NOTE, UNSUPPORTED, Report, check_net, located, tell_unknown
 from caffe_port.errors import CaffeError
 from caffe_port.proto import caffe_pb2, text
+from caffe_port.proto.forks import fork_fields
 from caffe_port.proto.upgrade import upgrade_net, upgrade_solver
-from caffe_port.solver import checks, nets, rule
+from caffe_port.solver import checks, lr_policy, nets, rule
 
 
 def check(path: str) -> Report:
@@ -26,7 +27,18 @@ def check(path: str) -> Report:
     except CaffeError as error:
         report.add(*located(path, error))
         return report
+    for name in fork_fields(param):
+        report.add(
+            0, f"{name}: an option of a fork's solver that is not known here", UNSUPPORTED, f"solver field '{name}'"
+        )
+    for name, known in (("lr_policy", lr_policy.POLICIES), ("type", rule.RULES)):
+        value = getattr(param, name)
+        if value not in known:
+            said = f"{name}: unknown {name} '{value}'; known are {', '.join(known)}"
+            report.add(0, said, UNSUPPORTED, f"solver {name} '{value}'")
     for question in (checks.check_settings, rule.rule, nets.train_field, nets.test_sources):
+        if report.problems and question in (checks.check_settings, rule.rule):
+            continue  # they stop at what is told above
         try:
             question(param)
         except CaffeError as error:
