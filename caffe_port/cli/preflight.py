@@ -107,6 +107,11 @@ def check(
         net = upgrade_net(read.message)
         lines = _lines(net, read)
         shapes = inputs.parse(given)
+        if read.message.input and not (read.message.input_shape or read.message.input_dim):
+            net, lines = _with_inputs(net, read.message.input), [0, *lines]
+            for name in read.message.input:
+                said = f"input '{name}' has no shape: give it an input_shape"
+                report.add(0, said, subject="an input without a shape")
     except CaffeError as error:
         report.add(*located(path, error))
         return report
@@ -116,6 +121,16 @@ def check(
             report.half_read.add(read.layer_lines[at])
     check_net(net, phases, report, lines, level, stages, shapes)
     return report
+
+
+def _with_inputs(net: Any, names: Sequence[str]) -> Any:
+    """The net with its inputs without a shape, which the upgrade takes away, so that the rest is checked."""
+    out = type(net)()
+    out.CopyFrom(net)
+    del out.layer[:]
+    out.layer.add(name="input", type="Input", top=names)
+    out.layer.extend(net.layer)
+    return out
 
 
 def tell_unknown(read: text.Text, report: Report) -> None:
@@ -163,7 +178,7 @@ def check_net(
 
 def _lacking(net: Any, kept: list[tuple[Any, int]], phase: str, lines: Sequence[int]) -> tuple[int, str] | None:
     """Where and why the file is no net in this state: a blob is read that only layers make which are not in it."""
-    there = {top for layer, _ in kept for top in layer.top}
+    there = {top for layer, _ in kept for i, top in enumerate(layer.top) if not _in_place(layer, i)}
     for layer, line in kept:
         for bottom in layer.bottom:
             if bottom in there:
@@ -208,7 +223,7 @@ def _check_layers(
                     subject=f"{param.type}: a bottom that no layer before it makes",
                 )
         for i, top in enumerate(param.top):
-            if top in shapes and list(param.bottom[i : i + 1]) != [top]:
+            if top in shapes and not _in_place(param, i):
                 report.add(
                     line,
                     f"layer '{param.name}' ({param.type}): top blob '{top}' is made by a layer before it already; "
@@ -223,6 +238,10 @@ def _check_layers(
             inputs_made.update({top: shape for top, shape in tops.items() if shape})
     if known_all and len(report.problems) == before:
         _check_graph(net, kept, phase, inputs_made, report)
+
+
+def _in_place(layer: Any, top: int) -> bool:
+    return list(layer.bottom[top : top + 1]) == [layer.top[top]]
 
 
 def _check_layer(
