@@ -154,19 +154,24 @@ def check_net(
     net.state.stage.extend(s for s in stages if s not in net.state.stage)
     seen: dict[bytes, str] = {}
     not_made_for: list[tuple[int, str]] = []
-    for phase in phases:
-        number = caffe_pb2.Phase.Value(phase)
-        kept = _filter(net, number, lines, report)
+    states = [(phase, "") for phase in phases]
+    for phase, stage in states:
+        number, state = caffe_pb2.Phase.Value(phase), f"{phase} with stage {stage}" if stage else phase
+        kept = _filter(net, number, lines, report, stage)
         key = b"|".join(layer.SerializeToString(deterministic=True) for layer, _ in kept)
-        if key in seen:  # the same net in both phases
-            report.layers[f"{seen[key]} and {phase}"] = report.layers.pop(seen[key])
+        if key in seen:  # the same net in both states
+            both = f"{seen[key]} and {state}"
+            report.layers[both] = report.layers.pop(seen[key])
+            seen[key] = both
             continue
-        lacking = _lacking(net, kept, phase, lines)
-        not_made_for += [lacking] if lacking else []
-        if not kept or (lacking and len(phases) > 1):
+        lacking = _lacking(net, kept, phase)
+        if lacking and not stage:
+            not_made_for.append(lacking[:2])
+            states += [(phase, one) for one in lacking[2] if len(phases) > 1]  # a net of stages: each by itself
+        if not kept or (lacking and (stage or len(phases) > 1)):
             continue
-        seen[key] = phase
-        report.layers[phase] = len(kept)
+        seen[key] = state
+        report.layers[state] = len(kept)
         _check_layers(net, kept, number, given or {}, report)
     for line, message in not_made_for:
         report.add(line, message, NOTE if report.layers else WRONG)
@@ -176,8 +181,9 @@ def check_net(
         report.add(0, "none of the net's layers is in it in this state; see --phase, --level and --stage")
 
 
-def _lacking(net: Any, kept: list[tuple[Any, int]], phase: str, lines: Sequence[int]) -> tuple[int, str] | None:
-    """Where and why the file is no net in this state: a blob is read that only layers make which are not in it."""
+def _lacking(net: Any, kept: list[tuple[Any, int]], phase: str) -> tuple[int, str, list[str]] | None:
+    """Where and why the file is no net in this state, and in which stages it might be: a blob is read that only layers
+    make which are not in it."""
     there = {top for layer, _ in kept for i, top in enumerate(layer.top) if not _in_place(layer, i)}
     for layer, line in kept:
         for bottom in layer.bottom:
@@ -186,22 +192,28 @@ def _lacking(net: Any, kept: list[tuple[Any, int]], phase: str, lines: Sequence[
             makers = [other for other in net.layer if bottom in other.top and (other.include or other.exclude)]
             if not makers:
                 continue
-            stages = dict.fromkeys(s for other in makers for rule in other.include for s in rule.stage)
+            stages = list(dict.fromkeys(s for other in makers for rule in other.include for s in rule.stage))
             hint = f"; give --stage {' or --stage '.join(stages)}" if stages else ""
-            return line, (
+            message = (
                 f"not a net in phase {phase}: layer '{layer.name}' ({layer.type}) reads '{bottom}', "
                 f"and layer '{makers[0].name}' ({makers[0].type}), which makes it, is not in this phase{hint}"
             )
+            return line, message, stages
     return None
 
 
-def _filter(net: Any, phase: int, lines: Sequence[int], report: Report) -> list[tuple[Any, int]]:
-    """The layers that are in the net in this phase, with their lines."""
+def _filter(net: Any, phase: int, lines: Sequence[int], report: Report, stage: str = "") -> list[tuple[Any, int]]:
+    """The layers that are in the net in this phase, and in this stage besides its own, with their lines."""
     kept = []
     for layer, line in zip(net.layer, lines, strict=True):
         alone = type(net)(name=net.name, state=net.state, layer=[layer])
         try:
-            kept += [(one, line) for one in filter_net(alone, phase, net.state.level, list(net.state.stage)).layer]
+            kept += [
+                (one, line)
+                for one in filter_net(
+                    alone, phase, net.state.level, [*net.state.stage, stage] if stage else list(net.state.stage)
+                ).layer
+            ]
         except CaffeError as error:
             report.failed(line, error)
     return kept

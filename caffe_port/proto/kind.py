@@ -12,7 +12,7 @@ NET = frozenset(caffe_pb2.NetParameter.DESCRIPTOR.fields_by_name)
 SOLVER = frozenset(caffe_pb2.SolverParameter.DESCRIPTOR.fields_by_name) - NET
 LAYERS = {"layer", "layers"}
 PLACEHOLDER = re.compile(  # outside comments and strings only what a prototxt cannot hold
-    r"\$\{?\w+[\$\}]?|\{\{.*?\}\}|\{%.*?%\}|@\w+@|%\(\w+\)[sdfg]|%[sdfg]\b|<[A-Z]\w*>|\bcls\dx\b"
+    r"\{\s*[A-Za-z_]\w*\s*\}|\$\{?\w+[\$\}]?|\{\{.*?\}\}|\{%.*?%\}|@\w+@|%\(\w+\)[sdfg]|%[sdfg]\b|<[A-Z]\w*>|\bcls\dx\b"
 )
 QUIET = re.compile(r"""\#[^\n]*|"(?:[^"\\\n]|\\.)*"|'(?:[^'\\\n]|\\.)*'""")
 

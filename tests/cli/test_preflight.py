@@ -50,8 +50,11 @@ FILES = {
     "a net for one phase": (data("TRAIN") + CONV, "builds", "not a net in phase TEST: layer 'c' (Convolution) reads"),
     "a net for stages only": (
         data("TRAIN", more='stage: "one"') + data("TEST", more='stage: "two"') + CONV,
-        "wrong in itself",
+        "builds",
         "is not in this phase; give --stage one or --stage two",
+    ),
+    "a net for no state": (
+        data("TRAIN", more="min_level: 1") + CONV, "wrong in itself", "not a net in phase TRAIN",
     ),
     "an unknown type": (INPUT + WARP, "names what it lacks", "Warpp"),
     "an unknown V1 type": (
@@ -80,6 +83,7 @@ FILES = {
     "a solver of an unknown type": (SOLVER + 'type: "Lion"', "solver, refused", "unknown type 'Lion'"),
     "a solver without a net": ('base_lr: 0.1 lr_policy: "fixed"', "solver, refused", "must specify a train net"),
     "a template": (INPUT.replace("dim: 2", "dim: ${batch}") + CONV, "not a net", "'${batch}' is for a program"),
+    "another template": ('input: "x" input_dim: {width}', "not a net", "'{width}' is for a program"),
     "a page": ("<!DOCTYPE html><html></html>", "not a net", "HTML"),
     "a conflict": ("<<<<<<< HEAD\n" + INPUT, "not a net", "merge-conflict mark"),
     "labels": ('item { name: "cat" label: 1 }', "not a net", "it has item"),
@@ -101,6 +105,15 @@ def test_outcome(name, tmp_path, monkeypatch, capsys):
     assert status == (0 if outcome in ("builds", "builds as far as shapes are known", "solver") else 1)
     found = [f["message"] for f in report["findings"]]
     assert any(message in one for one in found) if message else not found
+
+
+def test_a_net_of_stages_is_checked_in_each(tmp_path, capsys):
+    """Stages without a phase, as in the all-in-one nets of DIGITS: both are nets in either phase."""
+    path = tmp_path / "net.prototxt"
+    path.write_text("".join(data("", more=f'stage: "{stage}"').replace("phase:", "") for stage in "ab") + CONV)
+    assert main(["inspect", "--preflight", str(path)]) == 0
+    states = [f"2 layers in TRAIN with stage {stage} and TEST with stage {stage}" for stage in "ab"]
+    assert f"no problems ({', '.join(states)})" in capsys.readouterr().out
 
 
 def test_what_a_half_read_layer_computes_is_not_held_against_others(tmp_path, capsys):
