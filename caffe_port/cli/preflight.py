@@ -116,9 +116,8 @@ def check(
         report.add(*located(path, error))
         return report
     for unknown in read.unknown:
-        if unknown.fatal and read.layer_lines:
-            at = bisect.bisect_right(read.layer_lines, unknown.line) - 1
-            report.half_read.add(read.layer_lines[at])
+        if unknown.fatal and "layer" in unknown.where:
+            report.half_read.add(read.layer_lines[bisect.bisect_right(read.layer_lines, unknown.line) - 1])
     check_net(net, phases, report, lines, level, stages, shapes)
     return report
 
