@@ -51,7 +51,7 @@ class Report:
     layers: dict[str, int] = field(default_factory=dict)
     """Layers by phase."""
     unchecked: int = 0
-    """Layers whose shapes could not be checked, because a bottom's shape is not known."""
+    """Layers whose shapes could not be checked: a bottom's shape is not known, or their Python module not here."""
     half_read: set[int] = field(default_factory=set)
     """Lines of the layers with a field that is not known: what they compute is not known either."""
 
@@ -204,15 +204,11 @@ def _lacking(net: Any, kept: list[tuple[Any, int]], phase: str) -> tuple[int, st
 def _filter(net: Any, phase: int, lines: Sequence[int], report: Report, stage: str = "") -> list[tuple[Any, int]]:
     """The layers that are in the net in this phase, and in this stage besides its own, with their lines."""
     kept = []
+    stages = [*net.state.stage, stage] if stage else list(net.state.stage)
     for layer, line in zip(net.layer, lines, strict=True):
         alone = type(net)(name=net.name, state=net.state, layer=[layer])
         try:
-            kept += [
-                (one, line)
-                for one in filter_net(
-                    alone, phase, net.state.level, [*net.state.stage, stage] if stage else list(net.state.stage)
-                ).layer
-            ]
+            kept += [(one, line) for one in filter_net(alone, phase, net.state.level, stages).layer]
         except CaffeError as error:
             report.failed(line, error)
     return kept
@@ -226,18 +222,19 @@ def _check_layers(
     before = len(report.problems)
     known_all = True
     for param, line in kept:
+        title = f"layer '{param.name}' ({param.type})"
         for bottom in param.bottom:
             if bottom not in shapes:
                 report.add(
                     line,
-                    f"layer '{param.name}' ({param.type}): unknown bottom blob '{bottom}': no layer before it makes it",
+                    f"{title}: unknown bottom blob '{bottom}': no layer before it makes it",
                     subject=f"{param.type}: a bottom that no layer before it makes",
                 )
         for i, top in enumerate(param.top):
             if top in shapes and not _in_place(param, i):
                 report.add(
                     line,
-                    f"layer '{param.name}' ({param.type}): top blob '{top}' is made by a layer before it already; "
+                    f"{title}: top blob '{top}' is made by a layer before it already; "
                     "rename one of the two tops, or make the layer in-place by giving it the same bottom",
                     subject=f"{param.type}: a top that another layer makes",
                 )
@@ -276,9 +273,9 @@ def _check_layer(
         if layer.role == "data":
             return _data_shapes(layer, param, given, line, report)
         if any(shape is None for shape in bottoms):
-            report.unchecked += 1
             if isinstance(layer, Python):
                 layer.load_class()
+            report.unchecked += 1
             return None
         known = [shape for shape in bottoms if shape is not None]
         with torch.device("meta"):  # no memory is needed to know what fits
@@ -286,6 +283,7 @@ def _check_layer(
             return list(layer.top_shapes(known))
     except Exception as error:
         if isinstance(layer, Python) and isinstance(error, ImportError):
+            report.unchecked += 1
             missing = f"Python layer of module '{param.python_param.module}', which is not here"
             report.add(line, f"{error} (checked without it)", NOTE, missing)
         else:

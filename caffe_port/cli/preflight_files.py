@@ -15,7 +15,7 @@ from caffe_port.proto.source import decode
 
 SUFFIXES = (".prototxt", ".pt")
 OUTCOMES = {
-    "builds": "every layer of every phase is built and its shapes fit",
+    "builds": "every layer of every phase is built and all shapes fit; data layers as far as their definition goes",
     "builds as far as shapes are known": "nothing is wrong; shapes that only the data, the program or a Python module "
     "gives are not known, and the layers behind them not checked beyond their type",
     "names what it lacks": "layer types, fields or options that are not supported, each named with its line",

@@ -38,6 +38,9 @@ FILES = {
         "builds as far as shapes are known",
         "No module named 'no_such_2' (checked without it)",
     ),
+    "a loss of a missing module": (
+        INPUT + python("loss", "data", "no_such"), "builds as far as shapes are known", "No module named 'no_such'",
+    ),
     "an input without a shape": (
         'input: "data"\n' + CONV, "wrong in itself", "input 'data' has no shape: give it an input_shape",
     ),
