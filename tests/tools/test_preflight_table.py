@@ -27,9 +27,10 @@ def test_the_page(tmp_path, monkeypatch, capsys):
     (tmp_path / "run.json").write_text(capsys.readouterr().out)
     (tmp_path / "sources.txt").write_text(f"ann/nets {'a1' * 20}\nbob/nets {'b2' * 20}\n")
     (tmp_path / "caffe.json").write_text(json.dumps({"nets in one phase": {"the same": 7}}))
-    command = [sys.executable, str(TOOL), "run.json", "sources.txt", "--caffe", "caffe.json"]
+    options = ["--caffe", "caffe.json", "--note", "All there were."]
+    command = [sys.executable, str(TOOL), "run.json", "sources.txt", *options]
     page = subprocess.run(command, capture_output=True, text=True, check=True).stdout.splitlines()
-    assert "over 3 files of" in " ".join(page[:6])
+    assert "over 3 files of" in " ".join(page[:6]) and page[4].endswith("both phases. All there were.")
     for line in (
         "| nets in one phase | the same | 7 |",
         "| unknown layer type 'Warpp' | 1 | ann/nets |",
