@@ -154,7 +154,7 @@ def _append(
     cls = layer_class(own)
     say("layer_factory.hpp:77", f"Creating layer {own.name}")
     layer = cls(own, own.phase)
-    _refuse_fork_options(layer)
+    refuse_fork_options(layer)
     if own.propagate_down and len(own.propagate_down) != len(own.bottom):
         raise layer.error(
             f"propagate_down is given {len(own.propagate_down)} times for {len(own.bottom)} bottoms; "
@@ -242,7 +242,7 @@ def _check_count(layer: Layer, kind: str, count: int, least: int, most: int | No
         raise layer.error(f"takes {wanted} {kind} blob(s), the definition gives {count}")
 
 
-def _refuse_fork_options(layer: Layer) -> None:
+def refuse_fork_options(layer: Layer) -> None:
     """Options that a fork added to a message of Caffe's: the layer knows them, or they would change its result unseen.
 
     A whole message of a fork at layer level (`permute_param` in a ReLU) is none of this layer's, as in the forks.
