@@ -45,6 +45,10 @@ class HDF5Data(Layer):
             raise DataError(f"{self.title}: {p.source}: the list of HDF5 files cannot be read: {e}") from None
         if not self.files:
             raise DataError(f"{self.title}: {p.source}: the list of HDF5 files is empty; name one file a line")
+        self.notes += [
+            ("hdf5_data_layer.cpp:81", f"Loading list of HDF5 filenames from: {p.source}"),
+            ("hdf5_data_layer.cpp:95", f"Number of HDF5 files: {len(self.files)}"),
+        ]
         self.rank, self.world = 0, 1
         seed = int(torch.randint(0, 2**31 - 1, ())) if p.shuffle else None
         self.row_shapes: list[Shape] | None = None

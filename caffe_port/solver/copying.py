@@ -34,6 +34,6 @@ def save_weights(net: Net, path: str | os.PathLike[str], diffs: bool = False) ->
     layers = net.layer_blobs(diffs)
     for node, layer in zip(net.graph.nodes, layers, strict=True):
         for i, name in enumerate(node.layer.present_blobs):
-            if name in node.layer.shared:  # its owner has it
-                layer.blobs[i] = layer.diffs[i] = None  # type: ignore[call-overload]
+            if name in node.layer.shared:  # its owner has it; diffs Caffe writes all the same
+                layer.blobs[i] = None  # type: ignore[call-overload]
     hdf5.write_layers(path, layers)
