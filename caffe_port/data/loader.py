@@ -7,6 +7,7 @@ records is spread. The number of threads therefore changes nothing but the speed
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -56,6 +57,34 @@ def default_workers() -> int:
     return min(8, cores)
 
 
+def _references(arrays: list[np.ndarray]) -> list[int]:
+    return [sys.getrefcount(array) for array in arrays]
+
+
+class Recycled:
+    """Arrays of earlier batches that nobody holds any more: memory fresh from the system costs more than filling it.
+
+    Held is what anything refers to, a tensor over an array's memory or a view of it too.
+    """
+
+    MOST = 16
+    UNHELD = _references([np.empty(0)])[0]  # what Python counts where a list alone refers to an array
+
+    def __init__(self) -> None:
+        self.arrays: list[np.ndarray] = []
+
+    def get(self, shape: tuple[int, ...]) -> np.ndarray:
+        """A float32 array of this shape, of any values."""
+        self.arrays = [array for array in self.arrays if array.shape == shape]
+        counts = _references(self.arrays)
+        if self.UNHELD in counts:
+            return self.arrays[counts.index(self.UNHELD)]
+        array = np.empty(shape, np.float32)
+        if len(self.arrays) < self.MOST:
+            self.arrays.append(array)
+        return array
+
+
 class Loader:
     """Makes batches. All but `close` is for one thread.
 
@@ -74,25 +103,26 @@ class Loader:
         self.skipped = 0
         self.pool: ThreadPoolExecutor | None = None
         self.pass_over = self.pass_between = 0
+        self.arrays = Recycled()
         self.first_shape = self._first_shape()
 
     def load(self) -> Batch:
         """The next batch; before it so many are passed over, undecoded, as processes that share the batches take."""
         for _ in range(self.pass_over * self.batch_size):
             self.records.next()
-            self.transformer.draw()
+        self.transformer.draws(self.pass_over * self.batch_size)
         self.pass_over = self.pass_between
         decoded = self._decoded()
         places = [place for place, _ in decoded]
         arrays = [array for _, (array, _) in decoded]
         shape = self.transformer.out_shape(arrays[0].shape, places[0])
-        data = np.empty((len(arrays), *shape), np.float32)
+        data = self.arrays.get((len(arrays), *shape))
         if len({array.shape for array in arrays}) > 1:
             self._check_shapes(arrays, places, shape)
-        elif data.size < SPREAD_FROM and not self.transformer.is_random:  # small pictures: calls cost more than numbers
-            self.transformer.apply(np.stack(arrays), None, data)
+        elif data.size < SPREAD_FROM and not self.transformer.is_random:
+            self.transformer.apply_all(arrays, data)
             arrays = []
-        draws = [self.transformer.draw() for _ in arrays]
+        draws = self.transformer.draws(len(arrays))
         self._spread(lambda i: self.transformer.apply(arrays[i], draws[i], data[i]), range(len(arrays)), data.size)
         labels = np.array([label for _, (_, label) in decoded], np.float32)
         return Batch(data, labels, self.state())
