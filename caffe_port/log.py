@@ -23,6 +23,7 @@ class Lines(Protocol):
 
 LEVELS = "IWEF"
 _lock = threading.Lock()
+_said_once: set[str] = set()
 _stream: Lines | None = None  # None: whatever sys.stderr is at the time of the call
 
 
@@ -30,6 +31,13 @@ def min_level() -> int:
     """The lowest level that is printed: glog's own variable, 0 (INFO) unless GLOG_minloglevel says otherwise."""
     value = os.environ.get("GLOG_minloglevel", "0")
     return int(value) if value.isdigit() else 0
+
+
+def first_time(place: str) -> bool:
+    """Whether this is asked for the first time in this process, of a line that Caffe logs once (LOG_FIRST_N)."""
+    new = place not in _said_once
+    _said_once.add(place)
+    return new
 
 
 def redirect(stream: Lines | None) -> None:

@@ -16,6 +16,8 @@ def copy_weights(net: Net, path: str | os.PathLike[str]) -> CopySummary:
     summary line is ours, and only there when blobs were left out on either side.
     """
     layers = read_layers(path)
+    if str(path).endswith(".h5") and log.first_time("hdf5.cpp:33"):
+        log.info("hdf5.cpp:33", "Datatype class: H5T_FLOAT")
     known = {node.name for node in net.graph.nodes}
     for layer in layers:
         if layer.name not in known:
