@@ -1,0 +1,19 @@
+"""Log lines in glog's shape."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+
+from caffe_port import log
+
+
+@pytest.mark.parametrize(
+    ("flag", "stamp"), [(None, r"I20\d{6}"), ("1", r"I20\d{6}"), ("0", r"I\d{4}"), ("false", r"I\d{4}")]
+)
+def test_the_year_is_there_unless_glogs_own_flag_takes_it_away(flag, stamp, monkeypatch):
+    if flag is not None:
+        monkeypatch.setenv("GLOG_log_year_in_prefix", flag)
+    said = log.line("I", "solver.cpp:239", "Iteration 0")
+    assert re.fullmatch(stamp + r" \d\d:\d\d:\d\d\.\d{6} +\d+ solver\.cpp:239\] Iteration 0", said)
