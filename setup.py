@@ -13,7 +13,8 @@ EXTRAS = {
     "opencv": ["opencv-python-headless>=4.8,<5"],  # an independent Caffe reader to compare with; OpenCV 5 dropped it
     "hdf5": ["h5py>=3.8"],  # .caffemodel.h5, .solverstate.h5, HDF5Data
     "safetensors": ["safetensors>=0.4"],  # .safetensors
-    "leveldb": ['plyvel>=1.5; python_version < "3.12"', 'plyvel-next>=2.1; python_version >= "3.12"'],  # Data layers on it
+    # Data layers on LevelDB
+    "leveldb": ['plyvel>=1.5; python_version < "3.12"', 'plyvel-next>=2.1; python_version >= "3.12"'],
 }
 # plyvel has no build for newer Pythons, nor for every machine; the fork of it has none for older ones.
 LEVELDB_BUILT = [

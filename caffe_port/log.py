@@ -26,6 +26,7 @@ LEVELS = "IWEF"
 OFF = ("0", "false", "f", "no", "n")
 _lock = threading.Lock()
 _said_once: set[str] = set()
+_record = False
 _stream: Lines | None = None  # None: whatever sys.stderr is at the time of the call
 
 
@@ -42,10 +43,10 @@ def first_time(place: str) -> bool:
     return new
 
 
-def redirect(stream: Lines | None) -> None:
-    """Send the lines to `stream`; None sends them to standard error again."""
-    global _stream
-    _stream = stream
+def redirect(stream: Lines | None, record: bool = False) -> None:
+    """Send the lines to `stream`; None sends them to standard error again. A `record` gets those of every level."""
+    global _stream, _record
+    _stream, _record = stream, record
 
 
 def line(level: str, place: str, message: str) -> str:
@@ -54,7 +55,7 @@ def line(level: str, place: str, message: str) -> str:
 
 
 def log(level: str, place: str, message: str) -> None:
-    if LEVELS.index(level) < min_level():
+    if LEVELS.index(level) < min_level() and not _record:
         return
     with _lock:
         print(line(level, place, message), file=_stream or sys.stderr, flush=True)

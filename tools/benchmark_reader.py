@@ -1,10 +1,10 @@
 """Speed of the Data layer's reader beside a plain loop over lmdb that decodes and fills batches: part of `make bench`.
 
 Both run in turn in one process over the same database and make the same float32 batches (decoded, cropped, less the
-mean); the figure is the median of the ratios (plain loop's time / ours: 1.0 is equal, above is faster), beside it the
-ratio of the processor time, which a busy machine disturbs less. Ours reads with one thread (nothing is
-made ahead), then ahead of time with as many threads as there are cores. `--large GIB` reads once through a database of that size instead, and
-prints how much memory of its own the process needed; the pages of the file itself are the system's cache.
+mean); the figure is the median of the ratios (plain loop's time / ours: 1.0 is equal, above is faster), and beside it
+that of the processor time, which other work on the machine disturbs less. Ours reads with one thread (nothing is made
+ahead), then ahead of time with as many threads as there are cores. `--large GIB` reads once through a database of that
+size instead, and prints how much memory of its own the process needed; the pages of the file are the system's cache.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import lmdb
@@ -78,9 +79,12 @@ def plain(folder: str, crop: int, batches: int) -> None:
 
 
 def reader(folder: str, crop: int, threads: int) -> Data:
+    crop = crop if crop != 32 else 0
+    means = " ".join(f"mean_value: {m}" for m in MEAN)
     definition = text.parse(
         f'name: "data" type: "Data" top: "data" top: "label" data_param {{ source: "{folder}" batch_size: {BATCH} '
-        f"backend: LMDB prefetch: {4 if threads > 1 else 0} }} transform_param {{ crop_size: {crop if crop != 32 else 0} {' '.join(f'mean_value: {m}' for m in MEAN)} }}",
+        f"backend: LMDB prefetch: {4 if threads > 1 else 0} }} "
+        f"transform_param {{ crop_size: {crop} {means} }}",
         caffe_pb2.LayerParameter,
     ).message
     layer = Data(definition, TEST)  # crops in the middle, as the plain loop
@@ -117,21 +121,20 @@ def compare(name: str, a: argparse.Namespace) -> list[dict[str, object]]:
             by_hand.append(clock(lambda: plain(folder, crop, batches)))
             for count in threads:
                 layer = reader(folder, crop, count)
-                times[count].append(clock(lambda layer=layer: ours(layer, batches)))
+                times[count].append(clock(partial(ours, layer, batches)))
                 layer.close()
     figures = []
     for count in threads:
         pairs = list(zip(by_hand, times[count], strict=True))
         ratio, work = (statistics.median(hand[i] / mine[i] for hand, mine in pairs) for i in (0, 1))
-        mine, hand = (BATCH * batches / statistics.median(t[0] for t in measured) for measured in (times[count], by_hand))
+        mine, hand = (BATCH * batches / statistics.median(t for t, _ in all_) for all_ in (times[count], by_hand))
         print(
             f"{name:9s} {count} threads   ratio {ratio:5.2f} (work {work:5.2f})   ours {mine:7.0f} /s   "
             f"plain loop {hand:7.0f} /s",
             flush=True,
         )
-        figures.append(
-            {"case": name, "threads": count, "ratio": round(ratio, 3), "work": round(work, 3), "per_second": round(mine)}
-        )
+        figures.append({"case": name, "threads": count, "ratio": round(ratio, 3), "work": round(work, 3)})
+        figures[-1] |= {"ours_per_second": round(mine), "plain_per_second": round(hand)}
     return figures
 
 
@@ -162,10 +165,8 @@ def large(gib: float, a: argparse.Namespace) -> None:
                 most = max(most, memory()[0])
         seconds = time.perf_counter() - begun
         layer.close()
-    print(
-        f"{count} records, {size / 2**30:.2f} GiB: own memory {start[0]} MiB after the first batch, at most {most} MiB; "
-        f"{count / seconds:.0f} records/s"
-    )
+    print(f"{count} records, {size / 2**30:.2f} GiB, {count / seconds:.0f} /s")
+    print(f"own memory: {start[0]} MiB after the first batch, at most {most} MiB")
 
 
 def main() -> None:
