@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from math import prod
 from typing import Any
 
+from caffe_port.blob import SHAPE_RULE, is_shape
 from caffe_port.errors import NetError, UnsupportedError
 from caffe_port.layers import REGISTRY, Layer
 from caffe_port.layers.base import Shape
@@ -200,6 +201,8 @@ def _append(
         say("layer_factory.hpp:77", f"Creating layer {own.name}")
     for top, shape in zip(tops, shapes, strict=True):
         top.shape = tuple(int(d) for d in shape)
+        if not is_shape(top.shape):
+            raise layer.shape_error(f"top '{top.name}' would be {top.shape}; {SHAPE_RULE}")
 
     needs = needs or any(_spec(layer, i).lr_mult != 0 for i in range(len(layer.present_blobs)))
     node = Node(index, layer, bottoms, tops, _loss_weights(layer, len(tops)), propagate, needs, automatic)

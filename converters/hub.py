@@ -5,7 +5,7 @@ A format module declares `EXTENSIONS = (".npz",)` and has one or both of
     read(path: Path, net: NetParameter | None) -> Model
         `net`: the user's model=..., as its deploy net; it overrides a net inside the file
     write(model: Model, path: Path, **options)
-        may write more files beside `path`, and need not be atomic
+        may write more files beside `path`, and need not be atomic; an option `check` says whether proofs are wanted
     check(model: Model, path: Path, written) -> str
         optional: prove what `write` wrote and returned (`written`); a sentence for the report
 
@@ -23,7 +23,7 @@ import os
 import pkgutil
 import tempfile
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
@@ -41,6 +41,8 @@ from converters.model import Model
 
 PathLike = str | os.PathLike[str]
 Inputs = Mapping[str, Sequence[int]] | Sequence[str] | str | None
+PIECE = 2**24
+"""Weights compared at a time, after which the memory of a mapped source is given back: 64 MiB."""
 
 
 @dataclass
@@ -144,6 +146,8 @@ def write(model: Model, path: PathLike, check: bool = True, **options: Any) -> R
         raise ConvertError(f"{path}: the folder {path.parent} does not exist")
     with tempfile.TemporaryDirectory(prefix=f".{path.name}.", dir=path.parent) as staged:
         temporary = Path(staged) / path.name
+        if "check" in inspect.signature(module.write).parameters:
+            options["check"] = check
         written = module.write(model, temporary, **options)
         proof = "not checked, as asked"
         if check:
@@ -183,25 +187,31 @@ def convert(
 def check_reads_back(model: Model, path: Path) -> str:
     """Read what was written and demand the same blobs, bit for bit."""
     module = format_of(path, "read")
+    model.release()
     again = deployed(module.read(path, model.net))
     ours, theirs = model.named_blobs(), again.named_blobs()
-    different = [key for key in ours if not _same_bits(ours[key], theirs[key])]
+    different = [key for key in ours if not _same_bits(ours[key], theirs[key], model.release)]
     if different:
         raise ConvertError(f"{path.name}: reads back different in {', '.join(different)}; nothing was written")
     return f"reads back equal, bit for bit ({len(ours)} blobs)"
 
 
-def _same_bits(a: np.ndarray, b: np.ndarray) -> bool:
-    """Equal as float32 bits, NaNs included, without a copy of either."""
+def _same_bits(a: np.ndarray, b: np.ndarray, after: Callable[[], None]) -> bool:
+    """Equal as float32 bits, NaNs included: piece by piece, with `after` called after each, and no copy of either."""
     if a.dtype != b.dtype or a.dtype != np.float32:
         a, b = a.astype(np.float32), b.astype(np.float32)
-    return a.shape == b.shape and np.array_equal(
-        np.ascontiguousarray(a).view(np.uint32), np.ascontiguousarray(b).view(np.uint32)
-    )
+    if a.shape != b.shape:
+        return False
+    mine, theirs = (np.ascontiguousarray(x).reshape(-1).view(np.uint32) for x in (a, b))
+    for at in range(0, mine.size, PIECE):
+        if not np.array_equal(mine[at : at + PIECE], theirs[at : at + PIECE]):
+            return False
+        after()
+    return True
 
 
 def _refuse_unknown_options(module: ModuleType, path: Path, options: Mapping[str, Any]) -> None:
-    known = list(inspect.signature(module.write).parameters)[2:]
+    known = [name for name in list(inspect.signature(module.write).parameters)[2:] if name != "check"]
     unknown = [o for o in options if o not in known]
     if unknown:
         takes = f"it takes {', '.join(known)}" if known else "it takes none"

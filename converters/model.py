@@ -8,6 +8,8 @@ anywhere.
 from __future__ import annotations
 
 import contextlib
+import math
+import mmap
 import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -24,6 +26,8 @@ from caffe_port.proto.binary import LayerBlobs
 from converters.deploy import deploy
 
 Shape = tuple[int, ...]
+MOST_DRAWN = 2**30
+"""Weights that the fillers draw for a net that came without any: 4 GiB. VGG-16 has 2**27."""
 
 
 @dataclass
@@ -50,6 +54,9 @@ class Model:
     def layer_blobs(self) -> list[LayerBlobs]:
         """The blobs by layer; where the source held none, what the fillers draw (once, from torch's generator)."""
         if self.layers is None:
+            count = sum(math.prod(slot.shape) for slot in blob_slots(self.net) if slot.owner is None)
+            if count > MOST_DRAWN:
+                raise WeightsError(f"net '{self.name}' has {count} weights: more than are drawn without being asked to")
             self.layers = [given for given in Net(self.net).layer_blobs() if given.blobs]
             self.notes.append("the source holds no weights: they were drawn by the net's fillers")
         return self.layers
@@ -82,6 +89,12 @@ class Model:
                     layer._buffers[blob] = tensor
         meta = any(tensor.is_meta for tensor in [*net.parameters(), *net.buffers()])
         return self.runtime() if meta else net  # a layer that makes tensors besides its blobs
+
+    def release(self) -> None:
+        """Give back the memory of mapped files that the weights lie in; it is filled again where they are read."""
+        files = [mapped_file(blob) for layer in self.layers or [] for blob in layer.blobs]
+        for file in {id(file): file for file in files if file is not None}.values():
+            file.madvise(mmap.MADV_DONTNEED)
 
     def named_blobs(self) -> dict[str, np.ndarray]:
         """Every blob by `<layer>.<blob name>`, in the net's order, shaped as the layer wants it. No copies.
@@ -189,6 +202,15 @@ def caffe_array(array: Any, what: str) -> np.ndarray:
     if array.dtype in (np.float16, np.float64):
         return array.astype(np.float32)
     raise WeightsError(f"{what} is of type {array.dtype}, which is no blob of Caffe's; convert it to float32 first")
+
+
+def mapped_file(array: np.ndarray) -> mmap.mmap | None:
+    """The mapped file whose memory the array is a view of, where it is and the system can be told about it."""
+    base: Any = array
+    while isinstance(base, np.ndarray):
+        base = base.base
+    held = base.obj if isinstance(base, memoryview) else base
+    return held if isinstance(held, mmap.mmap) and hasattr(mmap, "MADV_DONTNEED") else None
 
 
 def need_net(net: Any | None, where: Any) -> Any:

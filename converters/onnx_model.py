@@ -41,11 +41,15 @@ LARGE = 2**26
 
 @dataclass
 class Exported:
-    """An ONNX model (without its initializers), its initializers, and the ONNX name of each of our values by id."""
+    """An ONNX model (without its initializers), its initializers, and the ONNX name of each of our values by id.
+
+    `dynamic`: it takes any batch size.
+    """
 
     model: Any
     initializers: dict[str, np.ndarray]
     names: dict[str, str]
+    dynamic: bool = False
 
     def save(self, path: Path, external: bool | None = None) -> Written:
         return Written(self, path, onnx_file.save(self.model, self.initializers, path, external))
@@ -93,8 +97,11 @@ def read(path: Path, net: Any | None) -> Model:
     return from_onnx.read(path)
 
 
-def write(model: Model, path: Path, dynamic_batch: bool | None = None, external_data: bool | None = None) -> Written:
-    """`dynamic_batch` None: where the shape rules allow another batch size and onnxruntime then still agrees with us.
+def write(
+    model: Model, path: Path, dynamic_batch: bool | None = None, external_data: bool | None = None, check: bool = True
+) -> Written:
+    """`dynamic_batch` None: where the shape rules allow another batch size and onnxruntime then still agrees with us;
+    the latter is not tried without `check`.
 
     `external_data` None: weights over 2 GiB go to `<name>.onnx.data`; True and False decide it.
     """
@@ -102,12 +109,15 @@ def write(model: Model, path: Path, dynamic_batch: bool | None = None, external_
     other = other_batch(net)
     if dynamic_batch and other is None:
         raise ConvertError(f"net '{net.name}' does not work at another batch size; leave dynamic_batch out")
+    if not check:
+        return export(net, dynamic=other is not None and dynamic_batch is not False).save(path, external_data)
     if not has("onnxruntime"):
         if other is not None and dynamic_batch is None:
             model.notes.append("the batch size is fixed: without onnxruntime no other one could be tried")
         return export(net, dynamic=bool(dynamic_batch)).save(path, external_data)
     if other is not None and dynamic_batch is not False:
         written = export(net, dynamic=True).save(path, external_data)
+        model.release()
         with written.runnable() as file:
             wrong = onnx_check.disagreement(net, file, batch=other, frugal=written.large)
         if wrong is None:
@@ -127,7 +137,10 @@ def check(model: Model, path: Path, written: Written) -> str:
             onnx.checker.check_model(str(file), full_check=True)
         except Exception as e:  # its own errors have no common base but Exception
             raise ConvertError(f"{path.name}: onnx.checker refuses what was written: {e}; nothing was written") from e
-        wrong = onnx_check.disagreement(net, file, frugal=written.large)
+        model.release()
+        # One that has been tried at another batch size need not be at all of a large one.
+        batch = 1 if written.exported.dynamic and written.large else None
+        wrong = onnx_check.disagreement(net, file, batch, frugal=written.large)
     if wrong is not None:
         wrong = first_difference(net, written) or wrong
         raise ConvertError(f"{path.name}: onnxruntime and our runtime disagree: {wrong}; nothing was written")
@@ -181,7 +194,7 @@ def export(net: Net, dynamic: bool = False, expose: bool = False) -> Exported:
     definition.CopyFrom(net.definition)
     definition.ClearField("state")  # which the filter wrote there
     helper.set_model_props(model, {"prototxt": text.format(definition)})
-    return Exported(model, builder.initializers, names)
+    return Exported(model, builder.initializers, names, dynamic)
 
 
 def value_names(net: Net) -> dict[str, str]:
@@ -238,7 +251,7 @@ def other_batch(net: Net) -> int | None:
     if len(sizes) != 1 or None in sizes:
         return None
     own = sizes.pop()
-    other = own + 2 if own else None
+    other = (2 if own != 2 else 3) if own else None  # few, since they cost a whole proof; not 1, which would broadcast
     return other if other and shapes_at(net, other) is not None else None
 
 
