@@ -13,6 +13,7 @@ import mmap
 import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -137,6 +138,12 @@ class BlobSlot:
 
 def blob_slots(net: Any) -> list[BlobSlot]:
     """The blobs that `net` wants in the TEST phase, in Caffe's order. Nothing is allocated or filled."""
+    return list(_slots(net.SerializeToString(deterministic=True)))
+
+
+@lru_cache(maxsize=8)  # every step of a conversion asks for the same net's
+def _slots(serialized: bytes) -> tuple[BlobSlot, ...]:
+    net = caffe_pb2.NetParameter.FromString(serialized)
     with torch.device("meta"):
         layers = [layer for layer in Net(net).layers if layer.present_blobs]
     names = [layer.name for layer in layers]
@@ -151,7 +158,7 @@ def blob_slots(net: Any) -> list[BlobSlot]:
             shared = layer.shared.get(blob)
             owner = f"{shared[0].name}.{shared[1]}" if shared else None
             slots.append(BlobSlot(layer.name, layer.param.type, blob, tuple(getattr(layer, blob).shape), owner))
-    return slots
+    return tuple(slots)
 
 
 def by_layer(slots: Sequence[BlobSlot]) -> dict[str, list[BlobSlot]]:

@@ -22,10 +22,24 @@ EXTENSIONS = (".pt", ".pth", ".safetensors")
 
 
 def read(path: Path, net: Any | None) -> Model:
-    tensors, prototxt = _read_safetensors(path) if path.suffix == ".safetensors" else _read_pickle(path)
+    tensors, prototxt = _read(path)
     if net is None and prototxt is not None:
         net = parse_net(prototxt, path)
-    return from_named({k: as_array(t, f"{path}: '{k}'") for k, t in tensors.items()}, need_net(net, path), str(path))
+    return from_named(_arrays(tensors, path), need_net(net, path), str(path))
+
+
+def read_state(path: Path) -> dict[str, np.ndarray]:
+    """The arrays of a state dict, whatever their names."""
+    return _arrays(_read(path)[0], path)
+
+
+def write_state(arrays: Mapping[str, np.ndarray], path: Path) -> None:
+    """A plain state dict, as `load_state_dict` takes it."""
+    if path.suffix == ".safetensors":
+        held = {key: np.require(array, requirements="C") for key, array in arrays.items()}
+        need("safetensors.numpy", "safetensors").save_file(held, path, metadata={"format": "pt"})
+    else:
+        torch.save({key: as_tensor(array) for key, array in arrays.items()}, path)
 
 
 def write(model: Model, path: Path) -> None:
@@ -36,6 +50,14 @@ def write(model: Model, path: Path) -> None:
     else:
         tensors = {key: as_tensor(array) for key, array in named.items()}
         torch.save({"state_dict": tensors, "prototxt": model.prototxt}, path)
+
+
+def _read(path: Path) -> tuple[Mapping[str, Tensor], str | None]:
+    return _read_safetensors(path) if path.suffix == ".safetensors" else _read_pickle(path)
+
+
+def _arrays(tensors: Mapping[str, Tensor], path: Path) -> dict[str, np.ndarray]:
+    return {key: as_array(tensor, f"{path}: '{key}'") for key, tensor in tensors.items()}
 
 
 def _read_safetensors(path: Path) -> tuple[Mapping[str, Tensor], str | None]:

@@ -157,7 +157,7 @@ class Layer(nn.Module):
             value = torch.zeros(tuple(shape), dtype=torch.get_default_dtype())
         except RuntimeError as e:  # torch's allocator
             raise self.error(f"blob '{name}' would be {tuple(shape)}, for which there is no memory") from e
-        if filler is not None:
+        if filler is not None and not value.is_meta:  # on "meta" only shapes are wanted
             fill(value, filler, where=f"{self.title}: blob '{name}'")
         if learned:
             self.register_parameter(name, nn.Parameter(value))
