@@ -394,7 +394,8 @@ def _picture(held: Any, where: str) -> Picture:
     numbers: dict[str, tuple[float, ...]] = {}
     for name in ("std", "mean"):
         values = _list(held.get(name, [1] * len(channels)))
-        if len(values) != len(channels) or not all(isinstance(v, int | float) and np.isfinite(v) for v in values):
+        # A float of 32 bits is what it will be; YAML's whole numbers are of any size, and its .nan is equal to nothing.
+        if len(values) != len(channels) or not all(isinstance(v, int | float) and abs(v) < 1e38 for v in values):
             raise WeightsError(f"{where}: {name} is {values}, not a number for each of {channels}")
         numbers[name] = tuple(float(v) for v in values)
     if 0 in numbers["std"]:

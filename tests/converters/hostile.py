@@ -24,8 +24,12 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import numpy as np
+
 import converters
+from caffe_port import weight_map
 from caffe_port.errors import CaffeError
+from caffe_port.proto.binary import LayerBlobs
 from tests.converters import nets
 
 Damage = Callable[[bytes, random.Random], bytes]
@@ -140,6 +144,44 @@ def foreign_onnx(folder: Path) -> Path:
     return path
 
 
+MAP = """
+source: a
+target: b
+source_names: torch
+for: {block: {layer1.0: 2a, layer1.1: 2b}, branch: ["", _seg], part: ['1', '2', '3']}
+rules:
+  - {from: conv1, to: conv, bias_into: bn1}
+  - {from: bn1, to: bn}
+  - {from: 'bn1:scale', to: [scale, other]}
+  - {from: '{block}.conv{part}', to: 'res{block}{branch}_{part}'}
+left_out: {source: ['*[abc]_x', fc], target: [y]}
+changes:
+  - {layers: [conv], set: 'convolution_param { stride: 2 pad: 1 } name: "c"'}
+differences: [one, two]
+input:
+  layer: conv1
+  source: {channels: RGB, mean: [123.675, 116.28, 103.53], std: [58.395, 57.12, 57.375]}
+  target: {channels: BGR, std: [1, 1, 1]}
+"""
+
+
+def weight_map_file(folder: Path) -> Path:
+    (folder / "map.yaml").write_text(MAP)
+    return folder / "map.yaml"
+
+
+def use_map(path: Path) -> None:
+    """Both ways, over layers that it names, and on a definition."""
+    rules, net = weight_map.read(path), nets.parse(nets.RESIDUAL)
+    conv, one = np.ones((4, 3, 3, 3), np.float32), np.ones(4, np.float32)
+    blobs = {"conv1": [conv, one], "bn1": [one, one, one[:1]], "bn1:scale": [one, one], "layer1.0.conv1": [conv]}
+    for way in (rules, rules.reversed()):
+        layers = [LayerBlobs(name, "", list(held)) for name, held in blobs.items()]
+        layers += [LayerBlobs(p.source, "", [conv]) for p in way.pairs[:20] if p.source not in blobs]
+        weight_map.fit(way, net)
+        weight_map.apply(way, layers, {pair.target: 1 for pair in way.pairs[:20]}, adapt_input=True)
+
+
 def read_whole(path: Path) -> None:
     """What every use of a file begins with: the net, and every blob as the net wants it."""
     converters.read(path).named_blobs()
@@ -164,6 +206,7 @@ KINDS = {
     "npz": Kind(of_net("x.npz")),
     "onnx": Kind(of_net("x.onnx")),
     "foreign_onnx": Kind(foreign_onnx),
+    "map": Kind(weight_map_file, use_map),
 }  # fmt: skip
 
 
