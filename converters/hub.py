@@ -8,6 +8,8 @@ A format module declares `EXTENSIONS = (".npz",)` and has one or both of
         may write more files beside `path`, and need not be atomic; an option `check` says whether proofs are wanted
     check(model: Model, path: Path, written) -> str
         optional: prove what `write` wrote and returned (`written`); a sentence for the report
+    IN_FOLDERS
+        optional: those of its EXTENSIONS that are models where a whole folder is converted; all, unless it says so
     read_state(path: Path) -> dict of arrays, write_state(arrays, path: Path)
         optional: the format can hold a state dict of foreign names, for weight maps
 

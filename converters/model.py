@@ -24,7 +24,7 @@ from caffe_port.errors import ConvertError, WeightsError
 from caffe_port.net import Net
 from caffe_port.proto import caffe_pb2, text, upgrade
 from caffe_port.proto.binary import LayerBlobs
-from converters.deploy import deploy
+from converters.deploy import deploy, refuse_code
 
 Shape = tuple[int, ...]
 MOST_DRAWN = 2**30
@@ -230,7 +230,9 @@ def need_net(net: Any | None, where: Any) -> Any:
 def parse_net(prototxt: str, where: Any) -> Any:
     """The deploy net of a prototxt that is embedded in the file `where`."""
     parsed = text.parse(prototxt, caffe_pb2.NetParameter, source=f"{where} (embedded prototxt)")
-    return deploy(upgrade.upgrade_net(parsed.message))[0]
+    net = deploy(upgrade.upgrade_net(parsed.message))[0]
+    refuse_code(net, where)
+    return net
 
 
 def as_tensor(array: np.ndarray) -> Tensor:

@@ -14,7 +14,8 @@ import pytest
 import torch
 
 import converters
-from caffe_port.errors import CaffeError, WireError
+from caffe_port.errors import CaffeError, ConvertError, WireError
+from caffe_port.proto import binary
 from tests.converters import hostile, nets
 
 FORMATS = ("x.caffemodel", "x.pt", "x.safetensors", "x.npz", "x.caffemodel.h5", "x.prototxt")
@@ -102,6 +103,43 @@ def test_a_zip_that_is_no_torch_file(tmp_path: Path) -> None:
     with pytest.raises(WireError, match="not a file of plain tensors"):
         converters.read(tmp_path / "x.pt", nets.parse(nets.SHARED))
     assert not (tmp_path.parent.parent / "escape").exists()
+
+
+CODE = nets.SHARED + """
+layer { name: "mine" type: "Python" bottom: "sum" top: "mine" python_param { module: "attack" layer: "L" } }"""
+
+
+@pytest.mark.parametrize("name", ["x.caffemodel", "x.pt", "x.safetensors", "x.npz", "x.caffemodel.h5"])
+def test_a_net_inside_that_names_code(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A Python layer's module that lies beside the file is not imported on the file's word."""
+    (tmp_path / "attack.py").write_text("open('ran', 'w')\nraise SystemExit")
+    monkeypatch.chdir(tmp_path)
+    whole = nets.model(nets.SHARED)
+    monkeypatch.setattr(type(whole), "prototxt", CODE)
+    if name == "x.caffemodel":
+        binary.write_net(tmp_path / name, nets.parse(CODE), whole.layer_blobs())
+    else:
+        converters.write(whole, tmp_path / name, check=False)
+    with pytest.raises(ConvertError, match=r"Python layers, 'mine' \(attack.L\): code"):
+        converters.read(tmp_path / name)
+    assert not (tmp_path / "ran").exists()
+
+
+OUTSIDE = """
+layer { name: "d" type: "HDF5Data" top: "a" top: "b" hdf5_data_param { source: "%s" batch_size: 2 } }
+layer { name: "i" type: "ImageData" top: "c" top: "l" image_data_param { source: "%s" root_folder: "/" batch_size: 2 }
+  transform_param { mean_file: "%s" } }
+layer { name: "fc" type: "InnerProduct" bottom: "a" top: "fc" inner_product_param { num_output: 2 } }
+layer { name: "loss" type: "InfogainLoss" bottom: "fc" bottom: "b" infogain_loss_param { source: "%s" } }
+"""
+
+
+def test_paths_in_a_net_are_not_opened(tmp_path: Path) -> None:
+    """`source` and `mean_file` lead to a pipe without a writer: opening it would never end."""
+    os.mkfifo(tmp_path / "secret")
+    (tmp_path / "x.prototxt").write_text(OUTSIDE.replace("%s", f"{tmp_path}/../{tmp_path.name}/secret"))
+    report = converters.convert(tmp_path / "x.prototxt", tmp_path / "x.npz", input="a:2,3")
+    assert "dropped data layer 'i'" in "".join(report.notes)
 
 
 def test_a_prototxt_inside_that_is_none(tmp_path: Path) -> None:
