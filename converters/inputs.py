@@ -54,12 +54,14 @@ SPECIAL: dict[tuple[str, int], Draw] = {
 """(layer type, bottom) that cannot take any number. Everything else gets normal numbers."""
 
 
-def random_inputs(net: Net, seed: int = 0, batch: int | None = None) -> dict[str, np.ndarray]:
-    """One array an input of `net`, of its shape; `batch` replaces the first dimension of all."""
+def random_inputs(
+    net: Net, seed: int = 0, batch: int | None = None, shapes: Mapping[str, Shape] | None = None
+) -> dict[str, np.ndarray]:
+    """One array an input of `net`, of its shape or that in `shapes`; `batch` replaces the first dimension of all."""
     rng = np.random.default_rng(seed)
     inputs = {}
     for name in net.inputs:
-        shape = net.graph.values[name].shape
+        shape = (shapes or {}).get(name, net.graph.values[name].shape)
         if batch is not None and shape:
             shape = (batch, *shape[1:])
         draw, node = _reader(net, name)

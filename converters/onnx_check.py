@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from caffe_port.layers.base import Shape
 from caffe_port.net import Net
 from converters.compare import TOLERANCE, difference
 from converters.inputs import random_inputs
@@ -36,16 +37,17 @@ def run_ours(net: Net, inputs: Mapping[str, np.ndarray], keep: Collection[str] |
     return {id: value.cpu().numpy() for id, value in values.items()}
 
 
-def disagreement(net: Net, path: Path, batch: int | None = None, frugal: bool = False) -> str | None:
+def disagreement(net: Net, path: Path, shapes: Mapping[str, Shape] | None = None, frugal: bool = False) -> str | None:
     """The first of the file's outputs, in the net's order, that onnxruntime computes differently: a clause, or None.
 
-    One engine after the other, and only what is compared is kept, so that memory holds the weights once.
+    `shapes`: of the inputs, where they are not the net's own. One engine runs after the other, and only what is
+    compared is kept, so that memory holds the weights once.
     """
     from converters.onnx_model import value_names
 
     need("onnxruntime", "onnxruntime")
     names = value_names(net)
-    inputs = random_inputs(net, batch=batch)
+    inputs = random_inputs(net, shapes=shapes)
     try:
         theirs: dict[str, Any] = run_onnx(path, inputs, frugal)
     except Exception as e:  # onnxruntime's errors have no common base

@@ -38,6 +38,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     for name, what in (("dynamic_batch", "any batch size"), ("external_data", "weights in a file of their own")):
         onnx.add_argument(f"--{name}", action="store_true", default=None, help=f"{what}; default: where it serves")
         onnx.add_argument(f"--no_{name}", action="store_false", dest=name, help="never")
+    onnx.add_argument("--dynamic_size", action="store_true", default=None, help="any height and width, where it works")
     folders = parser.add_argument_group("folders")
     folders.add_argument("--to", metavar="EXT", help="the format to write (default .onnx)")
     folders.add_argument("--jobs", type=positive, metavar="N", help="files at a time (default: one a core)")
@@ -45,7 +46,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     options: dict[str, Any] = {"input": args.input, "check": not args.no_check}
-    for name in ("dynamic_batch", "external_data"):
+    for name in ("dynamic_batch", "dynamic_size", "external_data"):
         if getattr(args, name) is not None:
             options[name] = getattr(args, name)
     return (_folder if Path(args.source).is_dir() else _file)(args, options)
