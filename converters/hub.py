@@ -42,7 +42,7 @@ from caffe_port import weight_map
 from caffe_port.errors import CaffeError, ConvertError, WireError
 from caffe_port.proto import load
 from caffe_port.weight_map import WeightMap
-from converters import named
+from converters import fold, named
 from converters.deploy import deploy, parse_inputs
 from converters.model import Model
 
@@ -160,15 +160,18 @@ def write(
     check: bool = True,
     names: PathLike | WeightMap | None = None,
     adapt_input: bool = False,
+    fuse: bool = False,
     **options: Any,
 ) -> Report:
     """Write `model` in the format of `path`'s extension, prove it, move it into place; see the module's docstring.
 
+    `fuse`: BatchNorm and Scale go into the layers before them, see fold.py; off, since what is joined stays so.
     `names`: a weight map from the net's names to those of a state dict, which is what is written then.
     """
     start, path = time.perf_counter(), Path(path)
     module = format_of(path, "write")
     _refuse_unknown_options(module, path, options)
+    original, model = model, fold.folded(model) if fuse else model
     if not path.parent.is_dir():
         raise ConvertError(f"{path}: the folder {path.parent} does not exist")
     with tempfile.TemporaryDirectory(prefix=f".{path.name}.", dir=path.parent) as staged:
@@ -183,6 +186,8 @@ def write(
         if check and names is not None:
             proof = named.check(temporary, module, written)
         elif check:
+            if fuse:
+                fold.check(original, model)
             proof = (
                 module.check(model, temporary, written)
                 if hasattr(module, "check")
