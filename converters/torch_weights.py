@@ -6,6 +6,7 @@ Both carry the prototxt and so read back without one: a `.pt` is `{"state_dict":
 
 from __future__ import annotations
 
+import zipfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -87,6 +88,8 @@ def _read_pickle(path: Path) -> tuple[Mapping[str, Tensor], str | None]:
 def _load(path: Path) -> Any:
     with path.open("rb") as f:
         zipped = f.read(4) == b"PK\x03\x04"
+    if zipped:
+        _refuse_packed(path)
     try:
         return torch.load(path, map_location="cpu", weights_only=True, mmap=zipped)
     except Exception as e:  # torch raises what its unpickler, its zip reader or its allocator says
@@ -94,6 +97,17 @@ def _load(path: Path) -> Any:
         raise WireError(
             f"{path}: not a file of plain tensors, or damaged (code in a file is never run): {reason}"
         ) from e
+
+
+def _refuse_packed(path: Path) -> None:
+    """torch packs nothing: its archive's members are as long as they say, so that no small file fills the memory."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            packed = [info.filename for info in archive.infolist() if info.compress_type != zipfile.ZIP_STORED]
+    except (zipfile.BadZipFile, OSError, ValueError, NotImplementedError) as e:
+        raise WireError(f"{path}: not a file of plain tensors, or damaged: {e}") from e
+    if packed:
+        raise WireError(f"{path}: not a file of plain tensors: {packed[0]!r} in it is packed, which torch never does")
 
 
 def as_array(tensor: Tensor, what: str) -> np.ndarray:

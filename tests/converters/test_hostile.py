@@ -79,6 +79,37 @@ def test_an_hdf5_dataset_that_claims_more_than_it_stores(tmp_path: Path) -> None
         converters.read(tmp_path / "x.h5", nets.parse(nets.SHARED))
 
 
+def test_an_hdf5_file_of_packed_zeros(tmp_path: Path) -> None:
+    h5py = pytest.importorskip("h5py", reason="HDF5 is an extra")
+    with h5py.File(tmp_path / "x.h5", "w") as file:
+        zeros = file.create_dataset("data/left/0", (3, 2**23), "f4", chunks=(1, 2**23), compression="gzip")
+        zeros[:] = 0
+    with pytest.raises(CaffeError, match="data/left/0.* claims"):
+        converters.read(tmp_path / "x.h5", nets.parse(nets.SHARED))
+
+
+@pytest.mark.parametrize("format", [".onnx", ".py"])
+def test_a_net_whose_values_are_too_large_to_try(format: str, tmp_path: Path) -> None:
+    text = 'layer { name: "x" type: "Input" top: "x" input_param { shape { dim: 65536 dim: 8192 } } }'
+    (tmp_path / "x.prototxt").write_text(text + 'layer { name: "r" type: "ReLU" bottom: "x" top: "y" }')
+    with pytest.raises(ConvertError, match=r"'x' would be \(65536, 8192\), too large"):
+        converters.convert(tmp_path / "x.prototxt", tmp_path / f"x{format}")
+
+
+def test_an_onnx_file_whose_weights_are_elsewhere(tmp_path: Path) -> None:
+    onnx = pytest.importorskip("onnx", reason="ONNX is an extra")
+    (tmp_path / "in").mkdir()
+    (tmp_path / "secret").write_bytes(bytes(2**16))
+    converters.write(nets.model(nets.CLASSIC), tmp_path / "in/x.onnx", external_data=True)
+    proto = onnx.load(str(tmp_path / "in/x.onnx"), load_external_data=False)
+    for tensor in proto.graph.initializer:
+        for entry in tensor.external_data:
+            entry.value = "../secret" if entry.key == "location" else entry.value
+    onnx.save(proto, str(tmp_path / "in/x.onnx"))
+    with pytest.raises(WireError, match="x.onnx"):
+        converters.read(tmp_path / "in/x.onnx")
+
+
 def test_tensors_that_are_no_weights(tmp_path: Path) -> None:
     plain = torch.zeros(4, 6)
     for value in (plain.long(), plain.to_sparse(), plain.to(torch.complex64)):
@@ -100,7 +131,7 @@ def test_a_zip_that_is_no_torch_file(tmp_path: Path) -> None:
     with zipfile.ZipFile(tmp_path / "x.pt", "w", zipfile.ZIP_DEFLATED) as z:
         z.writestr("../../escape", b"x")
         z.writestr("x/data.pkl", np.zeros(1 << 22, np.uint8).tobytes())
-    with pytest.raises(WireError, match="not a file of plain tensors"):
+    with pytest.raises(WireError, match="not a file of plain tensors.*'x/data.pkl|not a file of plain .*escape"):
         converters.read(tmp_path / "x.pt", nets.parse(nets.SHARED))
     assert not (tmp_path.parent.parent / "escape").exists()
 
