@@ -113,14 +113,13 @@ class Mapped:
     """Source layers that the map leaves out on purpose."""
     unfilled: list[str] = field(default_factory=list)
     """Layers of `only` that got nothing: they keep their fillers."""
-    notes: list[str] = field(default_factory=list)
 
     def __str__(self) -> str:
         parts = [f"{len(self.layers)} layers filled"]
         for what, names in (("unused", self.unused), ("left out", self.left_out), ("keep their filler", self.unfilled)):
             if names:
                 parts.append(f"{len(names)} {what}: {', '.join(names[:6])}{' ...' if len(names) > 6 else ''}")
-        return "; ".join(parts + self.notes)
+        return "; ".join(parts)
 
 
 def read(path: str | Path) -> WeightMap:
@@ -185,7 +184,7 @@ def apply(
         if len(given[pair.source].blobs) == 2 and pair.source not in keeps_bias:
             given |= without_bias(given, pair.source, str(pair.bias_into))
     if adapt_input:
-        given |= _adapted(rules, given, result)
+        given |= _adapted(rules, given)
     made: dict[str, str] = {}
     for pair in rules.pairs:
         if pair.source not in given or (wanted is not None and pair.target not in wanted):
@@ -241,9 +240,7 @@ def without_bias(given: Mapping[str, LayerBlobs], name: str, norm: str) -> dict[
 
 
 def _same(a: LayerBlobs, b: LayerBlobs) -> bool:
-    return a is b or (
-        len(a.blobs) == len(b.blobs) and all(map(np.array_equal, a.blobs, b.blobs))
-    )
+    return a is b or (len(a.blobs) == len(b.blobs) and all(map(np.array_equal, a.blobs, b.blobs)))
 
 
 # -- the input ---------------------------------------------------------------------------------------------------------
@@ -268,7 +265,7 @@ def _as_taken(source: Picture, target: Picture) -> Picture:
     return replace(target, mean=mean)
 
 
-def _adapted(rules: WeightMap, given: Mapping[str, LayerBlobs], result: Mapped) -> dict[str, LayerBlobs]:
+def _adapted(rules: WeightMap, given: Mapping[str, LayerBlobs]) -> dict[str, LayerBlobs]:
     """The first convolution over the target's pictures: its channels in their order, times std over std."""
     source, target = rules.source_picture, rules.target_picture
     if source is None or target is None or rules.input_layer not in given:
