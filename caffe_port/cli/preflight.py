@@ -107,11 +107,12 @@ def check(
         net = upgrade_net(read.message)
         lines = _lines(net, read)
         shapes = inputs.parse(given)
-        if read.message.input and not (read.message.input_shape or read.message.input_dim):
-            net, lines = _with_inputs(net, read.message.input), [0, *lines]
-            for name in read.message.input:
-                said = f"input '{name}' has no shape: give it an input_shape"
-                report.add(0, said, subject="an input without a shape")
+        shapeless = _shapeless(read.message, net)
+        if shapeless:
+            net, lines = _with_inputs(net, shapeless), [0, *lines]
+        for name in shapeless:
+            said = f"input '{name}' has no shape: give it an input_shape"
+            report.add(0, said, subject="an input without a shape")
     except CaffeError as error:
         report.add(*located(path, error))
         return report
@@ -120,6 +121,13 @@ def check(
             report.half_read.add(read.layer_lines[bisect.bisect_right(read.layer_lines, unknown.line) - 1])
     check_net(net, phases, report, lines, level, stages, shapes)
     return report
+
+
+def _shapeless(message: Any, net: Any) -> list[str]:
+    """Inputs that nothing gives a shape or makes; the upgrade takes them away, and Caffe then misses them."""
+    if message.input_shape or message.input_dim:
+        return []
+    return [name for name in message.input if not any(name in layer.top for layer in net.layer)]
 
 
 def _with_inputs(net: Any, names: Sequence[str]) -> Any:

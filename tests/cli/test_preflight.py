@@ -44,6 +44,7 @@ FILES = {
     "an input without a shape": (
         'input: "data"\n' + CONV, "wrong in itself", "input 'data' has no shape: give it an input_shape",
     ),
+    "an input without a shape that a layer makes": ('input: "data"\n' + INPUT + CONV, "builds", None),
     "an Input without a shape": (
         'layer { name: "in" type: "Input" top: "data" }\n' + CONV,
         "builds as far as shapes are known",
