@@ -2,7 +2,7 @@
 #   make demo    the main job on drawn pedestrians: data, training, evaluation, conversion, proof, one HTML page
 #   make test    everything that CI runs: ruff, mypy, the tests
 #   make lint    ruff and mypy only
-#   make bench   speed beside the same network written by hand in plain torch
+#   make bench   speed beside the same network written by hand in plain torch; of the reader beside a plain loop over lmdb
 #   make proto   regenerate what is made from caffe.proto;  make prototxt   regenerate prototxt/
 
 PYTHON ?= python3
@@ -29,6 +29,7 @@ test: lint
 
 bench: .venv/ready
 	$(PY) tools/benchmark.py
+	$(PY) tools/benchmark_reader.py
 
 proto: .venv/ready
 	$(PY) -m caffe_port.proto.generate

@@ -118,6 +118,7 @@ def build(param: Any, phase: int, say: Say | None = None) -> Graph:
     graph = Graph()
     wants: dict[str, bool] = {}  # blob -> does its producer want a diff for it (Caffe's blob_need_backward)
     unread: dict[str, None] = {}
+    owners: dict[str, tuple[str, int]] = {}  # param name -> layer and number of the blob that had it first
     memory = 0
     for index, source in enumerate(param.layer):
         node = _append(graph, index, source, phase, wants, unread, say)
@@ -131,6 +132,7 @@ def build(param: Any, phase: int, say: Say | None = None) -> Graph:
                 say("net.cpp:134", f"    with loss weight {weight:g}")
             memory += 4 * prod(top.shape)
         say("net.cpp:139", f"Memory required for data: {memory}")
+        _tell_shared(node, owners, say)
     _refuse_overwritten(graph)
     _prune_backward(graph, say)
     if param.force_backward:
@@ -154,14 +156,16 @@ def _append(
     cls = layer_class(own)
     say("layer_factory.hpp:77", f"Creating layer {own.name}")
     layer = cls(own, own.phase)
-    _refuse_fork_options(layer)
+    refuse_fork_options(layer)
     if own.propagate_down and len(own.propagate_down) != len(own.bottom):
         raise layer.error(
             f"propagate_down is given {len(own.propagate_down)} times for {len(own.bottom)} bottoms; "
             "give it once a bottom"
         )
     if layer.role == "data" and own.data_param.source:
-        say("db_lmdb.cpp:35", f"Opened lmdb {own.data_param.source}")
+        lmdb = own.data_param.backend == caffe_pb2.DataParameter.LMDB
+        kind, line = ("lmdb", 35) if lmdb else ("leveldb", 18)
+        say(f"db_{kind}.cpp:{line}", f"Opened {kind} {own.data_param.source}")
     say("net.cpp:86", f"Creating Layer {own.name}")
 
     bottoms = []
@@ -210,8 +214,8 @@ def _append(
         raise layer.error(f"its shape rule gives {len(shapes)} tops, the definition names {len(tops)}")
     if layer.role == "data" and own.transform_param.HasField("mean_file"):
         say("data_transformer.cpp:25", f"Loading mean file from: {own.transform_param.mean_file}")
-    if layer.role == "data" and own.HasField("data_param"):
-        say("data_layer.cpp:45", f"output data size: {','.join(map(str, shapes[0]))}")
+    for place, message in layer.notes:
+        say(place, message)
     for _ in range(layer.layers_inside):
         say("layer_factory.hpp:77", f"Creating layer {own.name}")
     for i, (top, shape) in enumerate(zip(tops, shapes, strict=True)):
@@ -236,13 +240,21 @@ def _append(
     return node
 
 
+def _tell_shared(node: Node, owners: dict[str, tuple[str, int]], say: Say) -> None:
+    for i in range(len(node.layer.present_blobs)):
+        if name := _spec(node.layer, i).name:
+            owner = owners.setdefault(name, (node.name, i))
+            if owner != (node.name, i):
+                say("net.cpp:467", f"Sharing parameters '{name}' owned by layer '{owner[0]}', param index {owner[1]}")
+
+
 def _check_count(layer: Layer, kind: str, count: int, least: int, most: int | None) -> None:
     if count < least or (most is not None and count > most):
         wanted = f"{least}" if least == most else f"at least {least}" if most is None else f"{least} to {most}"
         raise layer.error(f"takes {wanted} {kind} blob(s), the definition gives {count}")
 
 
-def _refuse_fork_options(layer: Layer) -> None:
+def refuse_fork_options(layer: Layer) -> None:
     """Options that a fork added to a message of Caffe's: the layer knows them, or they would change its result unseen.
 
     A whole message of a fork at layer level (`permute_param` in a ReLU) is none of this layer's, as in the forks.

@@ -97,8 +97,7 @@ class Net(nn.Module):
         self.definition = filtered
         self.graph = graphs.build(insert_splits(filtered), phase, say)
         for layer in self.layers:
-            if layer.role == "data":
-                layer.verbose = log
+            layer.verbose = log
         self.modules_by_name = nn.ModuleDict({mangle(n.name, i): n.layer for i, n in enumerate(self.graph.nodes)})
         self.learnable = _learnable(self.graph)
         for node, _, blob, _ in graphs.specs(self.graph):

@@ -20,7 +20,7 @@ import numpy as np
 
 from caffe_port.errors import ConvertError
 from caffe_port.graph import Node
-from converters import hub
+from converters import caffemodel, hub
 from converters.compare import TOLERANCE, Difference, difference
 from converters.deploy import deploy, parse_inputs
 from converters.deviations import known_deviation
@@ -111,6 +111,7 @@ def validate(
     tolerance: float = TOLERANCE,
     caffe_python: str | None = None,
     gradients: bool = False,
+    original: bool = False,
 ) -> Validation:
     """Run `model` (a Model, or a prototxt with its `weights`, or any file of net and weights) through engines and
     compare.
@@ -119,8 +120,10 @@ def validate(
     `inputs`: arrays by input name, else normal numbers from `seed` at the net's shapes (`input` as in
     `converters.read`; `batch` replaces the batch size). `tolerance` is relative to each blob's own scale.
     `caffe_python`: an interpreter that has a genuine Caffe. `gradients`: also diffs, of a random weighting of the
-    outputs, where the engine has a backward pass.
+    outputs, where the engine has a backward pass. `original`: engines that read Caffe's own files (OpenCV, Caffe) get
+    the two given files as they are, and not the deploy net and weights that we made of them.
     """
+    pair = _original(model, weights) if original else None
     model = _model(model, weights, input)
     engines = all_engines()
     chosen = [name for name in engines if name != REFERENCE] if against is None else list(against)
@@ -133,7 +136,11 @@ def validate(
     _check_inputs(model, arrays)
     with scratch_folder() as folder:
         case = Case(
-            model, {k: np.ascontiguousarray(a, np.float32) for k, a in arrays.items()}, Path(folder), caffe_python
+            model,
+            {k: np.ascontiguousarray(a, np.float32) for k, a in arrays.items()},
+            Path(folder),
+            caffe_python,
+            original=pair,
         )
         result = Validation(
             model.name, tolerance, {k: a.shape for k, a in case.inputs.items()}, notes=list(model.notes)
@@ -160,6 +167,12 @@ def _model(model: Model | str | os.PathLike[str], weights: str | os.PathLike[str
     if isinstance(model, Model):
         return hub.deployed(model, input)
     return hub.read(weights, model, input) if weights is not None else hub.read(model, None, input)
+
+
+def _original(model: Any, weights: Any) -> tuple[Path, Path]:
+    if weights is None or isinstance(model, Model) or hub.format_of(weights, "read").__name__ != caffemodel.__name__:
+        raise ConvertError("original files are a prototxt and its .caffemodel; give both")
+    return Path(model), Path(weights)
 
 
 def _check_inputs(model: Model, arrays: Mapping[str, Any]) -> None:

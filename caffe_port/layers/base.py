@@ -74,14 +74,14 @@ class Layer(nn.Module):
     diffs_at_any_rate: ClassVar[bool] = False
     """Whether Caffe computes the blobs' diffs even where lr_mult is 0 (they count in the norm that is clipped)."""
     verbose: bool = False
-    """Whether a data layer logs each new start of its source, as Caffe's do."""
+    """Whether a layer logs what Caffe's logs in forward: each new start of a source, each file written."""
     fork_fields: ClassVar[tuple[str, ...]] = ()
     """Options of forks in Caffe's own messages that the layer knows ("pooling_param.ceil_mode"); others are refused."""
     top_is_free: bool = False
     """Whether backward neither needs the top nor shares memory with it: then an in-place ReLU may overwrite it."""
     memory: ClassVar[tuple[str, ...]] = ()
     """Attributes besides the blobs that forward leaves for the next one (numbers, lists of tensors, None)."""
-    layers_inside: ClassVar[int] = 0
+    layers_inside: int = 0
     """How many layers Caffe's own implementation makes inside this one; only its log shows them."""
 
     def __init__(self, param: Any, phase: int = TEST) -> None:
@@ -90,6 +90,7 @@ class Layer(nn.Module):
         self._frozen: Any = None
         self.phase = phase
         self.shared: dict[str, tuple[Layer, str, Shape]] = {}
+        self.notes: list[tuple[str, str]] = []  # what Caffe logs while it sets the layer up: place, message
 
     # -- to be written by each layer ---------------------------------------------------------------------------------
 

@@ -28,6 +28,7 @@ class Data(PrefetchingLayer):
     """
 
     tops = (1, 2)
+    size_place = "data_layer.cpp:45"
 
     @property
     def batch_size(self) -> int:

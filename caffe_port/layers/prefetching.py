@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import weakref
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
@@ -33,6 +33,8 @@ class PrefetchingLayer(Layer):
     role = "data"
     bottoms = (0, 0)
     verbose: bool = False
+    size_place: ClassVar[str] = ""
+    """Where Caffe's own layer logs the size of its data."""
 
     def transformer(self) -> Transformer:
         """What every record goes through."""
@@ -72,6 +74,9 @@ class PrefetchingLayer(Layer):
                 raise
         except DataError as e:
             raise self._named(e) from None
+        if self.size_place:
+            size = (self.batch_size, *loader.first_shape)
+            self.notes.append((self.size_place, f"output data size: {','.join(map(str, size))}"))
         self.stream = Stream(loader, self.depth, f"prefetch {self.name}")
         weakref.finalize(self, self.stream.close)
 

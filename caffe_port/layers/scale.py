@@ -37,6 +37,7 @@ class Scale(Layer):
             self.add_blob("scale", shape, p.filler if p.HasField("filler") else one)
         if p.bias_term:
             self.add_blob("bias", shape, p.bias_filler)
+            self.layers_inside = 1
 
     def top_shapes(self, bottom_shapes: list[Shape]) -> list[Shape]:
         axis, shape = self.param.scale_param.axis, bottom_shapes[0]

@@ -126,6 +126,18 @@ def test_half_precision_state_dicts_are_widened(tmp_path: Path) -> None:
         assert all(v.dtype == np.float32 and np.array_equal(v, state[k].float().numpy()) for k, v in read.items())
 
 
+def test_a_caffemodel_that_opencv_shrank_to_half_precision(tmp_path: Path) -> None:
+    cv2 = pytest.importorskip("cv2", reason="OpenCV makes the file")
+    model = nets.model(nets.CLASSIC)
+    converters.write(model, tmp_path / "x.caffemodel")
+    cv2.dnn.shrinkCaffeModel(str(tmp_path / "x.caffemodel"), str(tmp_path / "half.caffemodel"))
+    read = converters.read(tmp_path / "half.caffemodel", tmp_path / "x.prototxt")
+    whole = model.named_blobs()
+    assert whole.keys() == read.named_blobs().keys()
+    for name, blob in read.named_blobs().items():
+        np.testing.assert_array_equal(blob.astype(np.float32), whole[name].astype(np.float16).astype(np.float32), name)
+
+
 def test_everything_that_does_not_fit_is_said_at_once(tmp_path: Path) -> None:
     model = nets.model(nets.CLASSIC)
     state = {k: torch.tensor(v) for k, v in model.named_blobs().items()}

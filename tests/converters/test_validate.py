@@ -46,6 +46,44 @@ def test_from_files_with_a_batch_size_and_arrays(tmp_path: Path) -> None:
     assert validate(tmp_path / "x.caffemodel", against=["onnxruntime"]).ok
 
 
+SLICED = """
+name: "sliced"
+layer { name: "x" type: "Input" top: "x" input_param { shape { dim: 1 dim: 6 dim: 5 dim: 4 } } }
+layer { name: "cut" type: "Slice" bottom: "x" top: "a" top: "b" top: "c" }
+layer { name: "conv_b" type: "Convolution" bottom: "b" top: "conv_b" convolution_param { num_output: 3 kernel_size: 3
+  weight_filler { type: "msra" } } }
+layer { name: "conv_c" type: "Convolution" bottom: "c" top: "conv_c" convolution_param { num_output: 4 kernel_size: 3
+  weight_filler { type: "msra" } } }
+layer { name: "sum_a" type: "Convolution" bottom: "a" top: "sum_a" convolution_param { num_output: 5 kernel_size: 3
+  weight_filler { type: "msra" } } }
+layer { name: "cat" type: "Concat" bottom: "sum_a" bottom: "conv_b" bottom: "conv_c" top: "cat" }
+"""
+
+
+def test_every_top_of_a_layer_with_several_is_opencvs_own() -> None:
+    result = validate(nets.model(SLICED), against=["opencv"])
+    assert result.ok, format_table(result)
+    assert {"a", "b", "c", "cat"} <= {row.value for row in result.of("opencv")}
+
+
+TRAIN_ONLY = """
+layer { name: "again" type: "Softmax" bottom: "fc8" top: "prob" include { phase: TRAIN } }
+"""
+
+
+def test_original_files_reach_the_engines_that_read_them(tmp_path: Path) -> None:
+    """OpenCV does not filter by phase: it can read what we make of such a file, and not the file itself."""
+    converters.write(nets.model(nets.CLASSIC), tmp_path / "x.caffemodel")
+    pair = tmp_path / "x.prototxt", tmp_path / "x.caffemodel"
+    assert validate(*pair, against=["opencv"], original=True).ok
+    pair[0].write_text(pair[0].read_text() + TRAIN_ONLY, encoding="utf-8")
+    assert validate(*pair, against=["opencv"]).ok
+    failed = validate(*pair, against=["opencv"], original=True)
+    assert not failed.ok and "Duplicate" in failed.engines[-1].failed
+    with pytest.raises(ConvertError, match=r"a prototxt and its \.caffemodel; give both"):
+        validate(pair[1], against=["opencv"], original=True)
+
+
 class Broken:
     """An engine that is right but for one layer."""
 
