@@ -95,5 +95,5 @@ def fill(value: Tensor, param: Any, where: str = "blob") -> None:
     with torch.no_grad():
         try:
             rule(value, param)
-        except ValueError as e:
+        except (ValueError, ZeroDivisionError, RuntimeError) as e:  # torch's own: a range or deviation that cannot be
             raise LayerError(f"{where}: filler '{param.type}': {e}") from None

@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from math import prod
 from typing import Any
 
+from caffe_port.blob import SHAPE_RULE, is_shape
 from caffe_port.errors import NetError, UnsupportedError
 from caffe_port.layers import REGISTRY, Layer
 from caffe_port.layers.base import Shape, guarded
@@ -220,6 +221,8 @@ def _append(
         say("layer_factory.hpp:77", f"Creating layer {own.name}")
     for i, (top, shape) in enumerate(zip(tops, shapes, strict=True)):
         top.shape = tuple(int(d) for d in shape)
+        if not is_shape(top.shape):
+            raise layer.shape_error(f"top '{top.name}' would be {top.shape}; {SHAPE_RULE}")
         if top.version and prod(top.shape) != prod(bottoms[i].shape):
             raise layer.error(
                 f"cannot work in place on '{top.name}': the top is {top.shape}, the bottom {bottoms[i].shape}, "

@@ -108,6 +108,20 @@ def role(layer: Any) -> str:
     return cls.role if cls else "compute"
 
 
+def refuse_code(net: Any, where: Any) -> None:
+    """Python layers that compute are run where the user gives the definition, never because a file of weights says so.
+
+    Raises ConvertError. Those that are data or losses are not run at all: `deploy` drops them.
+    """
+    code = [layer for layer in net.layer if layer.type == "Python" and role(layer) == "compute"]
+    if code:
+        what = ", ".join(f"'{layer.name}' ({layer.python_param.module}.{layer.python_param.layer})" for layer in code)
+        raise ConvertError(
+            f"{where}: the net inside has Python layers, {what}: code, which is not run on a file's word; "
+            "give the definition yourself with model=deploy.prototxt"
+        )
+
+
 def join_splits(net: Any) -> Any:
     """`net` without the Split layers that Caffe itself puts into the nets of its snapshots (`*_split_0` tops)."""
     alias: dict[str, str] = {}

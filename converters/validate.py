@@ -158,7 +158,7 @@ def validate(
             theirs, diffs = _run(engines[name], case, result, required=against is not None, gradients=gradients)
             version = result.engines[-1].version
             result.rows += _rows(case, name, version, ours, theirs, tolerance)
-            result.rows += _gradient_rows(case, name, our_diffs, diffs, GRADIENT_SLACK * tolerance)
+            result.rows += _gradient_rows(case, name, version, our_diffs, diffs, GRADIENT_SLACK * tolerance)
     result.rows.sort(key=lambda row: (row.gradient, -row.depth if row.gradient else row.depth))
     return result
 
@@ -234,17 +234,38 @@ def _rows(case: Case, engine: str, version: str, ours: Arrays, theirs: Arrays, t
     return rows
 
 
-def _gradient_rows(case: Case, engine: str, ours: Arrays, theirs: Arrays, tolerance: float) -> list[Row]:
+def _gradient_rows(
+    case: Case, engine: str, version: str, ours: Arrays, theirs: Arrays, tolerance: float
+) -> list[Row]:
     """Diffs of blobs (as they stand after the whole backward pass) and of parameters."""
     nodes = case.reference_net.graph.nodes
     place: dict[str, Node] = {top.id: node for node in nodes for top in node.tops}
     place.update({f"{node.name}.{blob}": node for node in nodes for blob in node.layer.present_blobs})
+    explained = _reached(nodes, engine, version)
     rows = []
     for name in (n for n in ours if n in theirs and n in place):
         node, apart = place[name], difference(ours[name], theirs[name])
-        verdict = SAME if apart.relative <= tolerance else DIFFERS
-        rows.append(Row(name, node.name, node.param.type, node.index, engine, apart, verdict, gradient=True))
+        known = explained.get(node.index)
+        verdict = SAME if apart.relative <= tolerance else KNOWN if known else DIFFERS
+        note = f"follows from: {known}" if verdict == KNOWN else ""
+        rows.append(Row(name, node.name, node.param.type, node.index, engine, apart, verdict, note, gradient=True))
     return rows
+
+
+def _reached(nodes: Sequence[Node], engine: str, version: str) -> dict[int, str]:
+    """The layers whose diffs a known deviation reaches: what stands below it computes from other values, and diffs flow
+    up from there and from the layer itself."""
+    found = {node.index: text for node in nodes if (text := known_deviation(engine, version, node))}
+    maker = {top.id: node.index for node in nodes for top in node.tops}
+    for node in nodes:
+        for bottom in node.bottoms:
+            if maker[bottom.id] in found:
+                found.setdefault(node.index, found[maker[bottom.id]])
+    for node in reversed(nodes):
+        if node.index in found:
+            for bottom in node.bottoms:
+                found.setdefault(maker[bottom.id], found[node.index])
+    return found
 
 
 def format_table(result: Validation, every: bool = False) -> str:

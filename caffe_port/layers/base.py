@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 import torch
 from torch import Tensor, nn
 
+from caffe_port.blob import SHAPE_RULE, is_shape
 from caffe_port.errors import CaffeError, LayerError, ShapeError, UnsupportedError
 from caffe_port.filler import fill
 from caffe_port.proto import caffe_pb2
@@ -161,10 +162,16 @@ class Layer(nn.Module):
     def add_blob(self, name: str, shape: Sequence[int], filler: Any = None, learned: bool = True) -> None:
         """Make the blob `name` (in `blob_names`) and fill it; `filler` None: zeros.
 
-        `learned=False` makes a buffer: no gradient ever reaches it (BatchNorm's statistics).
+        `learned=False` makes a buffer: no gradient ever reaches it (BatchNorm's statistics). Raises LayerError for a
+        blob that Caffe does not have either, and where there is no memory for it.
         """
-        value = torch.zeros(tuple(shape), dtype=torch.get_default_dtype())
-        if filler is not None:
+        if not is_shape(shape):
+            raise self.shape_error(f"blob '{name}' would be {tuple(shape)}; {SHAPE_RULE}")
+        try:
+            value = torch.zeros(tuple(shape), dtype=torch.get_default_dtype())
+        except RuntimeError as e:  # torch's allocator
+            raise self.error(f"blob '{name}' would be {tuple(shape)}, for which there is no memory") from e
+        if filler is not None and not value.is_meta:  # on "meta" only shapes are wanted
             fill(value, filler, where=f"{self.title}: blob '{name}'")
         if learned:
             self.register_parameter(name, nn.Parameter(value))

@@ -123,6 +123,28 @@ def test_what_opencv_is_known_to_do_is_labelled_as_its_own() -> None:
     assert all(row.verdict == SAME for row in result.of("onnxruntime"))
 
 
+def test_a_known_deviation_explains_the_diffs_that_it_reaches(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Diffs flow up from the layer, and from what computes from its values; the branch beside it has no excuse."""
+    text = """
+layer { name: "x" type: "Input" top: "x" input_param { shape { dim: 2 dim: 6 dim: 5 dim: 4 } } }
+layer { name: "up" type: "Power" bottom: "x" top: "up" power_param { scale: 2 } }
+layer { name: "lrn" type: "LRN" bottom: "up" top: "lrn" lrn_param { k: 2 } }
+layer { name: "y" type: "Input" top: "y" input_param { shape { dim: 2 dim: 3 } } }
+layer { name: "beside" type: "TanH" bottom: "y" top: "beside" }"""
+
+    class Wrong(Broken):
+        name = "opencv"
+
+        def gradients(self, case):
+            return {name: diff * 2 for name, diff in all_engines()["functional"].gradients(case).items()}
+
+    monkeypatch.setattr("converters.validate.all_engines", lambda: all_engines() | {"opencv": Wrong("lrn")})
+    result = validate(nets.model(text), against=["opencv"], gradients=True)
+    verdicts = {row.value: row.verdict for row in result.of("opencv", gradient=True)}
+    assert verdicts == {"x": KNOWN, "up": KNOWN, "lrn": KNOWN, "y": DIFFERS, "beside": DIFFERS}
+    assert not result.ok
+
+
 def test_a_genuine_caffe_that_is_not_there() -> None:
     result = validate(nets.model(nets.SHARED))
     run = next(e for e in result.engines if e.name == "caffe")
