@@ -3,7 +3,7 @@
 #   make test    everything that CI runs: ruff, mypy, the tests
 #   make test-gpu  every layer's cases on CUDA against the CPU, where torch sees a GPU
 #   make lint    ruff and mypy only
-#   make bench   speed beside the same network written by hand in plain torch
+#   make bench   speed beside the same network written by hand in plain torch; of the reader beside a plain loop over lmdb
 #   make proto   regenerate what is made from caffe.proto;  make prototxt   regenerate prototxt/
 
 PYTHON ?= python3
@@ -33,6 +33,7 @@ test-gpu: .venv/ready
 
 bench: .venv/ready
 	$(PY) tools/benchmark.py
+	$(PY) tools/benchmark_reader.py
 
 proto: .venv/ready
 	$(PY) -m caffe_port.proto.generate

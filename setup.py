@@ -13,8 +13,14 @@ EXTRAS = {
     "opencv": ["opencv-python-headless>=4.8,<5"],  # an independent Caffe reader to compare with; OpenCV 5 dropped it
     "hdf5": ["h5py>=3.8"],  # .caffemodel.h5, .solverstate.h5, HDF5Data
     "safetensors": ["safetensors>=0.4"],  # .safetensors
-    "leveldb": ["plyvel>=1.5"],  # Data layers on LevelDB
+    # Data layers on LevelDB
+    "leveldb": ['plyvel>=1.5; python_version < "3.12"', 'plyvel-next>=2.1; python_version >= "3.12"'],
 }
+# plyvel has no build for newer Pythons, nor for every machine; the fork of it has none for older ones.
+LEVELDB_BUILT = [
+    'plyvel>=1.5; python_version < "3.12" and sys_platform == "linux" and platform_machine == "x86_64"',
+    'plyvel-next>=2.1; python_version >= "3.12"',
+]
 DEV = ["pytest>=8", "pytest-xdist>=3.5", "hypothesis>=6.100", "ruff>=0.6", "mypy>=1.10"]
 DEV += ["types-PyYAML", "grpcio-tools>=1.59"]  # the last one regenerates proto/caffe_pb2.py
 
@@ -40,7 +46,7 @@ setup(
     ],
     extras_require={
         **EXTRAS,
-        "all": [r for name, requirements in EXTRAS.items() if name != "leveldb" for r in requirements],
+        "all": [r for name, requirements in {**EXTRAS, "leveldb": LEVELDB_BUILT}.items() for r in requirements],
         "dev": DEV,
     },
     entry_points={"console_scripts": ["caffe-port = caffe_port.cli.main:main"]},

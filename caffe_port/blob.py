@@ -9,6 +9,14 @@ from math import prod
 import torch
 from torch import Tensor
 
+LARGEST, MOST_AXES = 2**31 - 1, 32
+SHAPE_RULE = f"a blob has at most {MOST_AXES} axes, none negative, and at most {LARGEST} numbers"
+
+
+def is_shape(shape: Sequence[int]) -> bool:
+    """Whether a blob can have this shape. Source: `Blob::Reshape`, src/caffe/blob.cpp:20-40, which aborts if not."""
+    return len(shape) <= MOST_AXES and min(shape, default=0) >= 0 and prod(shape) <= LARGEST
+
 
 class NamedAxes(ABC):
     """The names that pycaffe's blobs have for their count and their four axes; missing axes are of size 1."""

@@ -25,9 +25,15 @@ def uniform(value: Tensor, p: Any) -> None:
     value.uniform_(p.min, p.max)
 
 
+def normal(value: Tensor, mean: float, std: float) -> None:
+    """`value.normal_`; on "meta", where there is nothing to fill, torch would import its compiler first (seconds)."""
+    if not value.is_meta:
+        value.normal_(mean, std)
+
+
 def gaussian(value: Tensor, p: Any) -> None:
     """Normal(mean, std); `sparse` >= 0 keeps on average that many non-zero inputs an output (rows are outputs)."""
-    value.normal_(p.mean, p.std)
+    normal(value, p.mean, p.std)
     if p.sparse >= 0:
         if value.dim() < 1 or value.shape[0] < 1:
             raise ValueError("sparse needs a blob with outputs along axis 0")
@@ -58,7 +64,7 @@ def xavier(value: Tensor, p: Any) -> None:
 
 
 def msra(value: Tensor, p: Any) -> None:
-    value.normal_(0, math.sqrt(2 / fan(value, p)))
+    normal(value, 0, math.sqrt(2 / fan(value, p)))
 
 
 def bilinear(value: Tensor, p: Any) -> None:
@@ -68,7 +74,7 @@ def bilinear(value: Tensor, p: Any) -> None:
     size = value.shape[3]
     factor = math.ceil(size / 2)
     centre = (size - 1) / (2 * factor)
-    tent = 1 - (torch.arange(size, dtype=torch.float64) / factor - centre).abs()
+    tent = 1 - (torch.arange(size, dtype=torch.float64, device="cpu") / factor - centre).abs()  # "meta": see normal
     value.copy_(torch.outer(tent, tent).expand_as(value))
 
 
@@ -84,8 +90,10 @@ def fill(value: Tensor, param: Any, where: str = "blob") -> None:
         raise LayerError(f"{where}: unknown filler type '{param.type}'; known are {', '.join(sorted(FILLERS))}")
     if param.sparse != -1 and param.type != "gaussian":
         raise LayerError(f"{where}: sparse is an option of the gaussian filler only, not of '{param.type}'")
+    if not value.numel():
+        return  # nothing to fill, and no fan to divide by
     with torch.no_grad():
         try:
             rule(value, param)
-        except ValueError as e:
+        except (ValueError, ZeroDivisionError, RuntimeError) as e:  # torch's own: a range or deviation that cannot be
             raise LayerError(f"{where}: filler '{param.type}': {e}") from None

@@ -18,6 +18,7 @@ import torch
 from torch import Tensor
 
 from caffe_port.graph import Node
+from caffe_port.layers.base import guarded
 from caffe_port.layers.batch_norm import BatchNorm
 from caffe_port.layers.eltwise import Eltwise
 from caffe_port.layers.relu import ReLU
@@ -32,12 +33,17 @@ class Step:
     last: Node
     run: Callable[..., Any]
 
+    def guarded(self, *bottoms: Tensor) -> Any:
+        """`run`; what torch raises in it names the layer."""
+        return guarded(self.first.layer, self.run, *bottoms)
+
     def __post_init__(self) -> None:
         """What the driver asks at every pass, looked up once."""
         self.role = self.first.layer.role
         self.reads = [value.name for value in self.first.bottoms]
         self.writes = [value.name for value in self.last.tops]
-        self.losses = [(i, weight) for i, weight in enumerate(self.last.loss_weights) if weight]
+        weights = zip(self.last.loss_weights, self.last.seeds, strict=True)
+        self.losses = [(i, weight, seeds) for i, (weight, seeds) in enumerate(weights) if weight]
         self.detached = [i for i, wanted in enumerate(self.first.propagate_down) if not wanted]
 
 

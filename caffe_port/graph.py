@@ -15,9 +15,10 @@ from dataclasses import dataclass, field
 from math import prod
 from typing import Any
 
+from caffe_port.blob import SHAPE_RULE, is_shape
 from caffe_port.errors import NetError, UnsupportedError
 from caffe_port.layers import REGISTRY, Layer
-from caffe_port.layers.base import Shape
+from caffe_port.layers.base import Shape, guarded
 from caffe_port.proto import caffe_pb2
 from caffe_port.proto.forks import fork_fields
 
@@ -40,7 +41,11 @@ class Value:
 
 @dataclass(eq=False)
 class Node:
-    """A layer in its place. `propagate_down[i]`: does bottom i get a diff; `needs_backward`: does anything here."""
+    """A layer in its place. `propagate_down[i]`: does bottom i get a diff; `needs_backward`: does anything here.
+
+    `seeds[i]`: whether a loss weight of top i would be the diff that backward starts from; not where a reader of that
+    top writes its own diff over it, into the same blob, as in Caffe.
+    """
 
     index: int
     layer: Layer
@@ -50,6 +55,7 @@ class Node:
     propagate_down: list[bool]
     needs_backward: bool
     automatic_tops: int = 0
+    seeds: list[bool] = field(default_factory=list)
 
     @property
     def param(self) -> Any:
@@ -74,17 +80,26 @@ class Graph:
     outputs: list[str] = field(default_factory=list)
     inputs: list[str] = field(default_factory=list)
 
-    def infer_shapes(self, inputs: dict[str, Shape]) -> None:
-        """Run the shape rules again, from new shapes of the net's inputs (layers that are not named keep theirs)."""
+    def shapes(self, inputs: dict[str, Shape]) -> dict[Value, Shape]:
+        """Every value's shape by the shape rules, from new shapes of the net's inputs (those not named keep theirs).
+
+        Raises what the layers' rules raise.
+        """
+        found: dict[Value, Shape] = {}
         for node in self.nodes:
             if node.layer.role == "input":
                 shapes = [tuple(inputs.get(t.name, t.shape)) for t in node.tops]
             elif node.bottoms:
-                shapes = node.layer.top_shapes([b.shape for b in node.bottoms])
+                shapes = guarded(node.layer, node.layer.top_shapes, [found[b] for b in node.bottoms])
             else:
-                continue
-            for top, shape in zip(node.tops, shapes, strict=True):
-                top.shape = tuple(shape)
+                shapes = [t.shape for t in node.tops]
+            found.update((top, tuple(shape)) for top, shape in zip(node.tops, shapes, strict=True))
+        return found
+
+    def infer_shapes(self, inputs: dict[str, Shape]) -> None:
+        """Give every value the shape that the rules find."""
+        for value, shape in self.shapes(inputs).items():
+            value.shape = shape
 
 
 def layer_class(param: Any) -> type[Layer]:
@@ -104,6 +119,7 @@ def build(param: Any, phase: int, say: Say | None = None) -> Graph:
     graph = Graph()
     wants: dict[str, bool] = {}  # blob -> does its producer want a diff for it (Caffe's blob_need_backward)
     unread: dict[str, None] = {}
+    owners: dict[str, tuple[str, int]] = {}  # param name -> layer and number of the blob that had it first
     memory = 0
     for index, source in enumerate(param.layer):
         node = _append(graph, index, source, phase, wants, unread, say)
@@ -117,9 +133,12 @@ def build(param: Any, phase: int, say: Say | None = None) -> Graph:
                 say("net.cpp:134", f"    with loss weight {weight:g}")
             memory += 4 * prod(top.shape)
         say("net.cpp:139", f"Memory required for data: {memory}")
+        _tell_shared(node, owners, say)
+    _refuse_overwritten(graph)
     _prune_backward(graph, say)
     if param.force_backward:
         _force_backward(graph)
+    _find_seeds(graph)
     graph.outputs = sorted(unread)
     for name in graph.outputs:
         say("net.cpp:244", f"This network produces output {name}")
@@ -138,14 +157,16 @@ def _append(
     cls = layer_class(own)
     say("layer_factory.hpp:77", f"Creating layer {own.name}")
     layer = cls(own, own.phase)
-    _refuse_fork_options(layer)
+    refuse_fork_options(layer)
     if own.propagate_down and len(own.propagate_down) != len(own.bottom):
         raise layer.error(
             f"propagate_down is given {len(own.propagate_down)} times for {len(own.bottom)} bottoms; "
             "give it once a bottom"
         )
     if layer.role == "data" and own.data_param.source:
-        say("db_lmdb.cpp:35", f"Opened lmdb {own.data_param.source}")
+        lmdb = own.data_param.backend == caffe_pb2.DataParameter.LMDB
+        kind, line = ("lmdb", 35) if lmdb else ("leveldb", 18)
+        say(f"db_{kind}.cpp:{line}", f"Opened {kind} {own.data_param.source}")
     say("net.cpp:86", f"Creating Layer {own.name}")
 
     bottoms = []
@@ -187,19 +208,26 @@ def _append(
             say("net.cpp:382", f"{own.name} -> {name}")
             tops.append(Value(name, 0, ()))
 
-    layer.setup([b.shape for b in bottoms])
+    guarded(layer, layer.setup, [b.shape for b in bottoms])
     _freeze_statistics(layer)
-    shapes = layer.top_shapes([b.shape for b in bottoms])
+    shapes = guarded(layer, layer.top_shapes, [b.shape for b in bottoms])
     if len(shapes) != len(tops):
         raise layer.error(f"its shape rule gives {len(shapes)} tops, the definition names {len(tops)}")
     if layer.role == "data" and own.transform_param.HasField("mean_file"):
         say("data_transformer.cpp:25", f"Loading mean file from: {own.transform_param.mean_file}")
-    if layer.role == "data" and own.HasField("data_param"):
-        say("data_layer.cpp:45", f"output data size: {','.join(map(str, shapes[0]))}")
+    for place, message in layer.notes:
+        say(place, message)
     for _ in range(layer.layers_inside):
         say("layer_factory.hpp:77", f"Creating layer {own.name}")
-    for top, shape in zip(tops, shapes, strict=True):
+    for i, (top, shape) in enumerate(zip(tops, shapes, strict=True)):
         top.shape = tuple(int(d) for d in shape)
+        if not is_shape(top.shape):
+            raise layer.shape_error(f"top '{top.name}' would be {top.shape}; {SHAPE_RULE}")
+        if top.version and prod(top.shape) != prod(bottoms[i].shape):
+            raise layer.error(
+                f"cannot work in place on '{top.name}': the top is {top.shape}, the bottom {bottoms[i].shape}, "
+                "and Caffe would overwrite what it still reads; name the top differently"
+            )
 
     needs = needs or any(_spec(layer, i).lr_mult != 0 for i in range(len(layer.present_blobs)))
     node = Node(index, layer, bottoms, tops, _loss_weights(layer, len(tops)), propagate, needs, automatic)
@@ -215,13 +243,21 @@ def _append(
     return node
 
 
+def _tell_shared(node: Node, owners: dict[str, tuple[str, int]], say: Say) -> None:
+    for i in range(len(node.layer.present_blobs)):
+        if name := _spec(node.layer, i).name:
+            owner = owners.setdefault(name, (node.name, i))
+            if owner != (node.name, i):
+                say("net.cpp:467", f"Sharing parameters '{name}' owned by layer '{owner[0]}', param index {owner[1]}")
+
+
 def _check_count(layer: Layer, kind: str, count: int, least: int, most: int | None) -> None:
     if count < least or (most is not None and count > most):
         wanted = f"{least}" if least == most else f"at least {least}" if most is None else f"{least} to {most}"
         raise layer.error(f"takes {wanted} {kind} blob(s), the definition gives {count}")
 
 
-def _refuse_fork_options(layer: Layer) -> None:
+def refuse_fork_options(layer: Layer) -> None:
     """Options that a fork added to a message of Caffe's: the layer knows them, or they would change its result unseen.
 
     A whole message of a fork at layer level (`permute_param` in a ReLU) is none of this layer's, as in the forks.
@@ -301,6 +337,45 @@ def _force_backward(graph: Graph) -> None:
         node.needs_backward = True
         allowed = node.layer.differentiable_bottoms
         node.propagate_down = [p or allowed is None or i in allowed for i, p in enumerate(node.propagate_down)]
+
+
+def _refuse_overwritten(graph: Graph) -> None:
+    """Refuse to read what a layer in place has written over, in the memory that Caffe gives to several blobs.
+
+    Reshape, Flatten and Split hand their bottom's memory on. If a layer works in place on one of their tops, whoever
+    reads another of these blobs afterwards reads the changed values in Caffe.
+    """
+    memory: dict[Value, Value] = {}  # a value -> the one whose memory it is in
+    writers: dict[Value, Node] = {}  # a memory -> the last layer in place on it
+    current: dict[Value, set[Value]] = {}  # a memory that was written over -> the values that are right
+    for node in graph.nodes:
+        for bottom in node.bottoms:
+            root = memory.get(bottom, bottom)
+            if root in current and bottom not in current[root]:
+                raise node.layer.error(
+                    f"reads '{bottom.name}' after layer '{writers[root].name}' has worked in place on "
+                    f"'{writers[root].tops[0].name}', which is the same memory in Caffe (Reshape, Flatten and Split do "
+                    f"not copy), so that there it sees the changed values; name the top of '{writers[root].name}' "
+                    "differently"
+                )
+        for i, top in enumerate(node.tops):
+            if not top.version and not node.layer.shares_memory():
+                continue
+            bottom = node.bottoms[i if top.version else 0]
+            root = memory[top] = memory.get(bottom, bottom)
+            if top.version and node.layer.changes_values():
+                writers[root], current[root] = node, {top}
+            elif root in current:
+                current[root].add(top)
+
+
+def _find_seeds(graph: Graph) -> None:
+    written: set[Value] = set()
+    for node in graph.nodes:
+        if node.needs_backward:
+            written.update(b for b, wanted in zip(node.bottoms, node.propagate_down, strict=True) if wanted)
+    for node in graph.nodes:
+        node.seeds = [top not in written for top in node.tops]
 
 
 def specs(graph: Graph) -> Iterator[tuple[Node, int, str, Any]]:

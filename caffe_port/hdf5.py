@@ -20,6 +20,8 @@ from caffe_port.atomic import atomic_write
 from caffe_port.errors import CaffeError, WireError
 from caffe_port.proto.binary import LayerBlobs
 
+UNPACKED = 32
+"""How many times its own size a file may hold, and 64 MiB. Weights hardly pack; what Caffe writes is not packed."""
 Path_ = str | os.PathLike[str]
 
 
@@ -63,6 +65,7 @@ def read_layers(path: Path_) -> list[LayerBlobs]:
         if not isinstance(data, h5py.Group):
             raise WireError(f"{path}: has no group 'data', so it holds no Caffe weights")
         found: dict[str, dict[int, np.ndarray]] = {}
+        left = UNPACKED * Path(path).stat().st_size + 2**26
 
         def visit(name: str, item: Any) -> None:
             if isinstance(item, h5py.Dataset):
@@ -71,8 +74,10 @@ def read_layers(path: Path_) -> list[LayerBlobs]:
                     raise WireError(
                         f"{path}: dataset 'data/{name}' is not a blob (wanted data/<layer>/<index> of numbers)"
                     )
+                nonlocal left
+                left -= item.nbytes
                 # Deflate packs at most about 1032 to 1: what claims more holds no data, only a gigantic shape.
-                if item.nbytes > 1100 * item.id.get_storage_size() or item.external or item.is_virtual:
+                if left < 0 or item.nbytes > 1100 * item.id.get_storage_size() or item.external or item.is_virtual:
                     raise WireError(
                         f"{path}: dataset 'data/{name}' claims {item.shape} but stores no such data in the file"
                     )

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from caffe_port.errors import NetError
 from caffe_port.graph import Node
+from caffe_port.layers.base import guarded
 from caffe_port.net import Net
 
 Callback = Callable[[int], None]
@@ -37,6 +38,8 @@ class Islands:
     def __init__(self, net: Net) -> None:
         self.net = net
         self.islands: dict[int, Island] = {}
+        # The bottoms' shapes that a layer's rule has let pass: a program may reshape any blob between two forwards.
+        self.checked = {n.index: [b.shape for b in n.bottoms] for n in net.graph.nodes}
         self.before_forward: list[Callback] = []
         self.after_forward: list[Callback] = []
         self.before_backward: list[Callback] = []
@@ -86,6 +89,10 @@ class Islands:
         blobs = self.net.blobs
         if node.layer.role == "input":
             return 0.0
+        shapes = [blobs[b.name].shape for b in node.bottoms]
+        if shapes != self.checked.get(node.index):
+            guarded(node.layer, node.layer.top_shapes, shapes)
+            self.checked[node.index] = shapes
         # An in-place layer overwrites the storage that it reads: it gets a copy to keep. Others read the blob itself.
         leaves = [blobs[b.name].data.detach() for b in node.bottoms]
         if node.in_place:
@@ -93,7 +100,7 @@ class Islands:
         for leaf, wanted in zip(leaves, node.propagate_down, strict=True):
             leaf.requires_grad_(wanted and node.needs_backward)
         with torch.set_grad_enabled(node.needs_backward):
-            tops = node.layer(*leaves)
+            tops = guarded(node.layer, node.layer, *leaves)
         made = [tops] if isinstance(tops, Tensor) else list(tops)
         self.islands[node.index] = Island(leaves, made)
         loss = 0.0
@@ -131,8 +138,10 @@ class Islands:
         if not outputs or not inputs:
             return
         grads = torch.autograd.grad(outputs, inputs, seeds, retain_graph=True, allow_unused=True)
-        for (name, leaf), grad in zip(wanted, grads[: len(wanted)], strict=True):
-            blobs[name].diff.copy_(torch.zeros_like(leaf) if grad is None else grad)
+        for (name, _), grad in zip(wanted, grads[: len(wanted)], strict=True):
+            diff = blobs[name].diff
+            # In place the blob has the top's shape, which may be another than the bottom's (MVN's four axes).
+            diff.copy_(torch.zeros_like(diff) if grad is None else grad.reshape(diff.shape))
         for parameter, grad in zip(owned, grads[len(wanted) :], strict=True):
             if parameter.grad is None:
                 parameter.grad = torch.zeros_like(parameter)

@@ -100,8 +100,7 @@ class Net(nn.Module):
         self.definition = filtered
         self.graph = graphs.build(insert_splits(filtered), phase, say)
         for layer in self.layers:
-            if layer.role == "data":
-                layer.verbose = log
+            layer.verbose = log
         self.modules_by_name = nn.ModuleDict({mangle(n.name, i): n.layer for i, n in enumerate(self.graph.nodes)})
         self.learnable = _learnable(self.graph)
         self.register_buffer("place", torch.empty(0, device="cpu"), persistent=False)
@@ -109,11 +108,13 @@ class Net(nn.Module):
             if blob not in node.layer.shared and isinstance(getattr(node.layer, blob), nn.Parameter):
                 getattr(node.layer, blob).requires_grad_(bool(param.force_backward))
         for learnable in self.learnable:
-            if learnable.lr_mult != 0 and isinstance(learnable.tensor, nn.Parameter):
+            wanted = learnable.lr_mult != 0 or learnable.layer.diffs_at_any_rate
+            if wanted and isinstance(learnable.tensor, nn.Parameter):
                 learnable.tensor.requires_grad_(True)
         self._load_embedded(param)
         for layer in self.layers:
             layer.freeze()
+        self._checked: set[tuple[tuple[str, Shape], ...]] = set()
         self.single_steps = fuse.single_steps(self.graph.nodes)
         self.fused_steps = fuse.fused_steps(self.graph.nodes)
 
@@ -201,26 +202,32 @@ class Net(nn.Module):
         values: dict[str, Tensor] = {}
         loss: Tensor | None = None
         prune = prune and torch.is_grad_enabled()
+        compiling = torch.compiler.is_compiling()
+        if not compiling:
+            self._check_shapes(inputs)
         for step in self.single_steps if keep else self.fused_steps:
             if step.role == "input":
                 tops: Any = [self._input(value, inputs, device) for value in step.last.tops]
             else:
+                run = step.run if compiling else step.guarded
                 bottoms = [env.pop(name) for name in step.reads]
                 if prune and not step.first.needs_backward:
                     with torch.no_grad():
-                        tops = step.run(*bottoms)
+                        tops = run(*bottoms)
                 else:
                     if prune:
                         for i in step.detached:
                             bottoms[i] = bottoms[i].detach()
-                    tops = step.run(*bottoms)
+                    tops = run(*bottoms)
                 if isinstance(tops, Tensor):
                     tops = (tops,)
                 if step.role == "data":
                     tops = [top.to(device, non_blocking=True) for top in tops]
             env.update(zip(step.writes, tops, strict=True))
-            for i, weight in step.losses:
+            for i, weight, seeds in step.losses:
                 term = weight * (tops[i] if tops[i].dim() == 0 else tops[i].sum())
+                if not seeds:
+                    term = term.detach()
                 loss = term if loss is None else loss + term
             if keep:
                 kept = zip(step.last.tops, tops, strict=True)
@@ -228,6 +235,16 @@ class Net(nn.Module):
         if loss is None:
             loss = torch.zeros((), device=device)
         return Result(loss, {name: env[name] for name in self.outputs}, values)
+
+    def _check_shapes(self, inputs: Mapping[str, Tensor]) -> None:
+        """Ask the layers' shape rules whether they take inputs of these shapes, once for each set of shapes."""
+        shapes = {name: tuple(value.shape) for name, value in inputs.items() if name in self.graph.last}
+        key = tuple(sorted(shapes.items()))
+        if key not in self._checked:
+            # Inputs of another rank are refused where they are read, by their names.
+            if all(len(shape) == len(self.graph.last[name].shape) for name, shape in shapes.items()):
+                self.graph.shapes(shapes)
+            self._checked.add(key)
 
     def _input(self, value: graphs.Value, inputs: Mapping[str, Tensor], device: torch.device) -> Tensor:
         given = inputs.get(value.name)

@@ -15,6 +15,8 @@ from caffe_port.proto.binary import LayerBlobs
 from converters.model import Model
 
 EXTENSIONS = (".binaryproto",)
+IN_FOLDERS: tuple[str, ...] = ()
+"""None: they are mean images beside a model."""
 
 
 def read(path: Path, net: Any | None) -> Model:

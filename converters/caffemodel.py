@@ -8,6 +8,7 @@ from typing import Any
 
 from caffe_port.errors import ConvertError
 from caffe_port.proto import binary, upgrade
+from converters.deploy import refuse_code
 from converters.model import Model
 
 EXTENSIONS = (".caffemodel",)
@@ -22,6 +23,7 @@ def read(path: Path, net: Any | None) -> Model:
             raise ConvertError(
                 f"{path}: holds no net; give the one that its weights belong to with model=deploy.prototxt"
             )
+        refuse_code(net, path)
     return Model(net, file.layers)
 
 

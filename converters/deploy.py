@@ -54,6 +54,7 @@ def deploy(net: Any, inputs: Mapping[str, Shape] | None = None) -> tuple[Any, li
     makers.update({top: layer for layer in test.layer if role(layer) == "data" for top in layer.top})
 
     notes: list[str] = []
+    outputs: set[str] = set()  # what went into a loss
     kept = [
         layer
         for layer in test.layer
@@ -65,6 +66,7 @@ def deploy(net: Any, inputs: Mapping[str, Shape] | None = None) -> tuple[Any, li
     for layer in dropped:
         if role(layer) == "loss":
             predictions = [b for b in layer.bottom if b not in targets and b not in makers]
+            outputs.update(predictions[:1])
             where = f"; '{predictions[0]}', as it went into the loss, is an output" if predictions else ""
             notes.append(f"dropped loss layer '{layer.name}' ({layer.type}){where}")
         else:
@@ -79,6 +81,7 @@ def deploy(net: Any, inputs: Mapping[str, Shape] | None = None) -> tuple[Any, li
         if any(b in lost and b not in made for b in layer.bottom):
             notes.append(f"dropped layer '{layer.name}' ({layer.type}): it works on what a loss or metric layer gave")
             lost.update(layer.top)
+            dropped.append(layer)
             continue
         for bottom in layer.bottom:
             if bottom not in made and bottom in makers:
@@ -89,6 +92,7 @@ def deploy(net: Any, inputs: Mapping[str, Shape] | None = None) -> tuple[Any, li
                 made.add(bottom)
         result.layer.add().CopyFrom(layer)
         made.update(layer.top)
+    _drop_inputs(result, {b for layer in dropped for b in layer.bottom} - outputs, notes)
     _set_input_shapes(result, inputs)
     return result, notes
 
@@ -102,6 +106,20 @@ def role(layer: Any) -> str:
         return "data" if not layer.bottom else "loss" if any(layer.loss_weight) else "compute"
     cls = REGISTRY.get(layer.type)
     return cls.role if cls else "compute"
+
+
+def refuse_code(net: Any, where: Any) -> None:
+    """Python layers that compute are run where the user gives the definition, never because a file of weights says so.
+
+    Raises ConvertError. Those that are data or losses are not run at all: `deploy` drops them.
+    """
+    code = [layer for layer in net.layer if layer.type == "Python" and role(layer) == "compute"]
+    if code:
+        what = ", ".join(f"'{layer.name}' ({layer.python_param.module}.{layer.python_param.layer})" for layer in code)
+        raise ConvertError(
+            f"{where}: the net inside has Python layers, {what}: code, which is not run on a file's word; "
+            "give the definition yourself with model=deploy.prototxt"
+        )
 
 
 def join_splits(net: Any) -> Any:
@@ -213,6 +231,34 @@ def _add_input(net: Any, name: str, shape: Shape) -> None:
     layer.input_param.shape.add().dim.extend(shape)
 
 
+def _drop_inputs(net: Any, read_by_dropped: set[str], notes: list[str]) -> None:
+    """Take out the inputs, labels mostly, that only layers that were dropped had read."""
+    read = {bottom for layer in net.layer for bottom in layer.bottom}
+    for layer in [layer for layer in net.layer if role(layer) == "input"]:
+        stays = [top for top in layer.top if top in read or top not in read_by_dropped]
+        if len(stays) == len(layer.top):
+            continue
+        notes += [f"dropped input '{top}': only dropped layers read it" for top in layer.top if top not in stays]
+        if not stays:
+            net.layer.remove(layer)
+            continue
+        shapes = dict(zip(layer.top, _shapes(layer), strict=True))
+        layer.top[:] = stays
+        _give_shapes(layer, [shapes[top] for top in stays])
+
+
+def _shapes(layer: Any) -> list[Shape]:
+    """The shape of each top of an Input layer: the last one that is given holds for all that follow."""
+    given = list(layer.input_param.shape)
+    return [tuple(given[min(i, len(given) - 1)].dim) if given else () for i in range(len(layer.top))]
+
+
+def _give_shapes(layer: Any, shapes: Sequence[Shape]) -> None:
+    del layer.input_param.shape[:]
+    for shape in shapes:
+        layer.input_param.shape.add().dim.extend(shape)
+
+
 def _set_input_shapes(net: Any, inputs: Mapping[str, Shape]) -> None:
     tops = [top for layer in net.layer if role(layer) == "input" for top in layer.top]
     unknown = [name for name in inputs if name not in tops]
@@ -223,8 +269,4 @@ def _set_input_shapes(net: Any, inputs: Mapping[str, Shape]) -> None:
     for layer in net.layer:
         if role(layer) != "input" or not any(top in inputs for top in layer.top):
             continue
-        given = list(layer.input_param.shape)
-        shapes = [tuple(given[min(i, len(given) - 1)].dim) if given else () for i in range(len(layer.top))]
-        del layer.input_param.shape[:]
-        for top, shape in zip(layer.top, shapes, strict=True):
-            layer.input_param.shape.add().dim.extend(inputs.get(top, shape))
+        _give_shapes(layer, [inputs.get(top, shape) for top, shape in zip(layer.top, _shapes(layer), strict=True)])

@@ -34,6 +34,11 @@ def _batch_statistics(node: Node) -> bool:
     return p.HasField("use_global_stats") and not p.use_global_stats
 
 
+def _fractions_of_pixels(node: Node) -> bool:
+    p = node.param.prior_box_param
+    return any(size != int(size) for size in (*p.min_size, *p.max_size))
+
+
 def _log_options(node: Node) -> bool:
     p: Any = node.param.log_param
     return p.base != -1 or p.scale != 1 or p.shift != 0
@@ -71,8 +76,8 @@ DEVIATIONS = [
     ),
     Deviation(
         "opencv",
-        lambda n: n.param.type == "DetectionOutput" and n.param.detection_output_param.keep_top_k > 0,
-        "OpenCV adds rows of zeros up to keep_top_k, Caffe gives as many rows as there are detections",
+        lambda n: n.param.type == "PriorBox" and _fractions_of_pixels(n),
+        "OpenCV keeps fractions of PriorBox's sizes, Caffe's SSD cuts them to whole pixels",
     ),
     Deviation(
         "opencv",

@@ -14,7 +14,6 @@ from typing import Any
 from caffe_port.errors import CaffeError, ConvertError
 from converters import hub
 
-WEIGHTS = (".caffemodel.h5", ".caffemodel", ".safetensors", ".pt", ".pth", ".npz")
 Progress = Callable[[str, int, int], None]
 """Called with a line about the file just done, how many are done, and of how many."""
 
@@ -45,7 +44,8 @@ def convert_folder(
     progress: Progress | None = None,
     **options: Any,
 ) -> FolderReport:
-    """Convert every file of weights under `source` into the same place under `target`, in the format `to`.
+    """Convert every model under `source` (files of every format that is read) that is not of the format `to` already
+    into the same place under `target`, in that format.
 
     The net of `x.caffemodel` is `x.prototxt`, else `x_deploy.prototxt` or `deploy.prototxt` beside it, else the one in
     it. A target newer than its source is left as it is, so an interrupted run goes on where it stopped. One file's
@@ -58,6 +58,8 @@ def convert_folder(
     hub.format_of(f"x{to}", "write")
     report, work = FolderReport(), []
     for path in sorted(p for p in source.rglob("*") if p.is_file() and _stem(p) is not None):
+        if path.name.lower().endswith(to):
+            continue
         made = target / path.relative_to(source).with_name(f"{_stem(path)}{to}")
         if made.exists() and made.stat().st_mtime >= path.stat().st_mtime:
             report.skipped.append(str(path))
@@ -82,8 +84,15 @@ def net_of(weights: Path) -> Path | None:
 
 
 def _stem(path: Path) -> str | None:
-    """The name without the extension of a file of weights; None for other files."""
-    return next((path.name[: -len(e)] for e in WEIGHTS if path.name.lower().endswith(e)), None)
+    """The name without the extension of a file that holds a model; None for other files."""
+    return next((path.name[: -len(e)] for e in extensions() if path.name.lower().endswith(e)), None)
+
+
+def extensions() -> list[str]:
+    """The endings of files that are models, by what the formats declare, the longest first."""
+    readable = {module for module in hub.formats().values() if hasattr(module, "read")}
+    found = {e for module in readable for e in getattr(module, "IN_FOLDERS", module.EXTENSIONS)}
+    return sorted(found, key=len, reverse=True)
 
 
 def _results(

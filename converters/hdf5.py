@@ -18,6 +18,8 @@ from converters.model import Model, blob_slots, by_layer, need_net, parse_net
 from converters.optional import need
 
 EXTENSIONS = (".caffemodel.h5", ".h5", ".hdf5")
+IN_FOLDERS = (".caffemodel.h5",)
+"""A plain .h5 may be data just as well."""
 MOST_TEXT = 2**26
 """Bytes that an embedded prototxt may have: 64 MiB."""
 

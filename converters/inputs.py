@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
 
+from caffe_port.errors import ConvertError
 from caffe_port.layers.base import Shape
 from caffe_port.net import Net
 
+MOST = 2**28
+"""Numbers of a blob that a net is run with on a trial: 1 GiB."""
 Draw = Callable[[np.random.Generator, Shape, Any, Net], np.ndarray]
 
 
@@ -54,12 +58,20 @@ SPECIAL: dict[tuple[str, int], Draw] = {
 """(layer type, bottom) that cannot take any number. Everything else gets normal numbers."""
 
 
-def random_inputs(net: Net, seed: int = 0, batch: int | None = None) -> dict[str, np.ndarray]:
-    """One array an input of `net`, of its shape; `batch` replaces the first dimension of all."""
+def random_inputs(
+    net: Net, seed: int = 0, batch: int | None = None, shapes: Mapping[str, Shape] | None = None
+) -> dict[str, np.ndarray]:
+    """One array an input of `net`, of its shape or that in `shapes`; `batch` replaces the first dimension of all."""
+    for id, value in net.graph.values.items():
+        if math.prod(value.shape) > MOST:
+            raise ConvertError(
+                f"net '{net.name}': '{id}' would be {value.shape}, too large to run the net on a trial; "
+                "give smaller inputs (--input data:1,3,224,224), or do without the check"
+            )
     rng = np.random.default_rng(seed)
     inputs = {}
     for name in net.inputs:
-        shape = net.graph.values[name].shape
+        shape = (shapes or {}).get(name, net.graph.values[name].shape)
         if batch is not None and shape:
             shape = (batch, *shape[1:])
         draw, node = _reader(net, name)

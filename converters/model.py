@@ -8,9 +8,12 @@ anywhere.
 from __future__ import annotations
 
 import contextlib
+import math
+import mmap
 import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -21,9 +24,11 @@ from caffe_port.errors import ConvertError, WeightsError
 from caffe_port.net import Net
 from caffe_port.proto import caffe_pb2, text, upgrade
 from caffe_port.proto.binary import LayerBlobs
-from converters.deploy import deploy
+from converters.deploy import deploy, refuse_code
 
 Shape = tuple[int, ...]
+MOST_DRAWN = 2**30
+"""Weights that the fillers draw for a net that came without any: 4 GiB. VGG-16 has 2**27."""
 
 
 @dataclass
@@ -50,6 +55,9 @@ class Model:
     def layer_blobs(self) -> list[LayerBlobs]:
         """The blobs by layer; where the source held none, what the fillers draw (once, from torch's generator)."""
         if self.layers is None:
+            count = sum(math.prod(slot.shape) for slot in blob_slots(self.net) if slot.owner is None)
+            if count > MOST_DRAWN:
+                raise WeightsError(f"net '{self.name}' has {count} weights: more than are drawn without being asked to")
             self.layers = [given for given in Net(self.net).layer_blobs() if given.blobs]
             self.notes.append("the source holds no weights: they were drawn by the net's fillers")
         return self.layers
@@ -82,6 +90,12 @@ class Model:
                     layer._buffers[blob] = tensor
         meta = any(tensor.is_meta for tensor in [*net.parameters(), *net.buffers()])
         return self.runtime() if meta else net  # a layer that makes tensors besides its blobs
+
+    def release(self) -> None:
+        """Give back the memory of mapped files that the weights lie in; it is filled again where they are read."""
+        files = [mapped_file(blob) for layer in self.layers or [] for blob in layer.blobs]
+        for file in {id(file): file for file in files if file is not None}.values():
+            file.madvise(mmap.MADV_DONTNEED)
 
     def named_blobs(self) -> dict[str, np.ndarray]:
         """Every blob by `<layer>.<blob name>`, in the net's order, shaped as the layer wants it. No copies.
@@ -124,6 +138,12 @@ class BlobSlot:
 
 def blob_slots(net: Any) -> list[BlobSlot]:
     """The blobs that `net` wants in the TEST phase, in Caffe's order. Nothing is allocated or filled."""
+    return list(_slots(net.SerializeToString(deterministic=True)))
+
+
+@lru_cache(maxsize=8)  # every step of a conversion asks for the same net's
+def _slots(serialized: bytes) -> tuple[BlobSlot, ...]:
+    net = caffe_pb2.NetParameter.FromString(serialized)
     with torch.device("meta"):
         layers = [layer for layer in Net(net).layers if layer.present_blobs]
     names = [layer.name for layer in layers]
@@ -138,7 +158,7 @@ def blob_slots(net: Any) -> list[BlobSlot]:
             shared = layer.shared.get(blob)
             owner = f"{shared[0].name}.{shared[1]}" if shared else None
             slots.append(BlobSlot(layer.name, layer.param.type, blob, tuple(getattr(layer, blob).shape), owner))
-    return slots
+    return tuple(slots)
 
 
 def by_layer(slots: Sequence[BlobSlot]) -> dict[str, list[BlobSlot]]:
@@ -191,6 +211,15 @@ def caffe_array(array: Any, what: str) -> np.ndarray:
     raise WeightsError(f"{what} is of type {array.dtype}, which is no blob of Caffe's; convert it to float32 first")
 
 
+def mapped_file(array: np.ndarray) -> mmap.mmap | None:
+    """The mapped file whose memory the array is a view of, where it is and the system can be told about it."""
+    base: Any = array
+    while isinstance(base, np.ndarray):
+        base = base.base
+    held = base.obj if isinstance(base, memoryview) else base
+    return held if isinstance(held, mmap.mmap) and hasattr(mmap, "MADV_DONTNEED") else None
+
+
 def need_net(net: Any | None, where: Any) -> Any:
     """`net`, or the error that says how to give one."""
     if net is None:
@@ -201,7 +230,9 @@ def need_net(net: Any | None, where: Any) -> Any:
 def parse_net(prototxt: str, where: Any) -> Any:
     """The deploy net of a prototxt that is embedded in the file `where`."""
     parsed = text.parse(prototxt, caffe_pb2.NetParameter, source=f"{where} (embedded prototxt)")
-    return deploy(upgrade.upgrade_net(parsed.message))[0]
+    net = deploy(upgrade.upgrade_net(parsed.message))[0]
+    refuse_code(net, where)
+    return net
 
 
 def as_tensor(array: np.ndarray) -> Tensor:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 
+from caffe_port.layers.base import Shape
 from caffe_port.net import Net
 from converters.compare import TOLERANCE, difference
 from converters.inputs import random_inputs
@@ -29,25 +30,29 @@ def run_onnx(model: Any, inputs: Mapping[str, np.ndarray], frugal: bool = False)
     return dict(zip(names, session.run(names, {k: v for k, v in inputs.items() if k in wanted}), strict=True))
 
 
-def run_ours(net: Net, inputs: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-    """Every value of the net by id."""
+def run_ours(net: Net, inputs: Mapping[str, np.ndarray], keep: Collection[str] | bool = True) -> dict[str, np.ndarray]:
+    """Values of the net by id: every one, or those of `keep`."""
     with torch.no_grad():
-        values = net.run({name: torch.from_numpy(array) for name, array in inputs.items()}, keep=True).values
+        values = net.run({name: torch.from_numpy(array) for name, array in inputs.items()}, keep=keep).values
     return {id: value.cpu().numpy() for id, value in values.items()}
 
 
-def disagreement(net: Net, path: Path, batch: int | None = None, frugal: bool = False) -> str | None:
-    """The first of the file's outputs, in the net's order, that onnxruntime computes differently: a clause, or None."""
+def disagreement(net: Net, path: Path, shapes: Mapping[str, Shape] | None = None, frugal: bool = False) -> str | None:
+    """The first of the file's outputs, in the net's order, that onnxruntime computes differently: a clause, or None.
+
+    `shapes`: of the inputs, where they are not the net's own. One engine runs after the other, and only what is
+    compared is kept, so that memory holds the weights once.
+    """
     from converters.onnx_model import value_names
 
     need("onnxruntime", "onnxruntime")
     names = value_names(net)
-    inputs = random_inputs(net, batch=batch)
-    ours = run_ours(net, inputs)
+    inputs = random_inputs(net, shapes=shapes)
     try:
         theirs: dict[str, Any] = run_onnx(path, inputs, frugal)
     except Exception as e:  # onnxruntime's errors have no common base
         return f"onnxruntime does not run it: {e}"
+    ours = run_ours(net, inputs, {id for id, name in names.items() if name in theirs})
     for node in net.graph.nodes:
         for top in node.tops:
             if names[top.id] in theirs and top.id in ours:

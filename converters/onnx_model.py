@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import contextlib
 import io
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -24,15 +24,16 @@ from caffe_port.graph import Node
 from caffe_port.layers.base import Shape
 from caffe_port.net import Net
 from caffe_port.proto import text
-from converters import onnx_check, onnx_file
+from converters import onnx_axes, onnx_check, onnx_file
 from converters.compare import TOLERANCE
 from converters.model import Model
+from converters.onnx_axes import Axis
 from converters.onnx_check import run_onnx as run_onnx
 from converters.onnx_graph import GraphBuilder
 from converters.optional import has, need
 
 EXTENSIONS = (".onnx",)
-OPSET, IR_VERSION, BATCH = 17, 8, "N"
+OPSET, IR_VERSION = 17, 8
 
 
 LARGE = 2**26
@@ -41,11 +42,15 @@ LARGE = 2**26
 
 @dataclass
 class Exported:
-    """An ONNX model (without its initializers), its initializers, and the ONNX name of each of our values by id."""
+    """An ONNX model (without its initializers), its initializers, and the ONNX name of each of our values by id.
+
+    `dynamic`: it takes any batch size.
+    """
 
     model: Any
     initializers: dict[str, np.ndarray]
     names: dict[str, str]
+    dynamic: bool = False
 
     def save(self, path: Path, external: bool | None = None) -> Written:
         return Written(self, path, onnx_file.save(self.model, self.initializers, path, external))
@@ -93,29 +98,53 @@ def read(path: Path, net: Any | None) -> Model:
     return from_onnx.read(path)
 
 
-def write(model: Model, path: Path, dynamic_batch: bool | None = None, external_data: bool | None = None) -> Written:
-    """`dynamic_batch` None: where the shape rules allow another batch size and onnxruntime then still agrees with us.
+def write(
+    model: Model,
+    path: Path,
+    dynamic_batch: bool | None = None,
+    dynamic_size: bool = False,
+    external_data: bool | None = None,
+    check: bool = True,
+) -> Written:
+    """`dynamic_batch` None: where the shape rules allow another batch size and onnxruntime then still agrees with us;
+    the latter is not tried without `check`. `dynamic_size`: any height and width of the inputs; a net that does not
+    allow it is a ConvertError that says why.
 
     `external_data` None: weights over 2 GiB go to `<name>.onnx.data`; True and False decide it.
     """
     net = model.borrowed()
-    other = other_batch(net)
-    if dynamic_batch and other is None:
+    batch = onnx_axes.batch_axis(net)
+    if dynamic_batch and batch is None:
         raise ConvertError(f"net '{net.name}' does not work at another batch size; leave dynamic_batch out")
-    if not has("onnxruntime"):
-        if other is not None and dynamic_batch is None:
-            model.notes.append("the batch size is fixed: without onnxruntime no other one could be tried")
-        return export(net, dynamic=bool(dynamic_batch)).save(path, external_data)
-    if other is not None and dynamic_batch is not False:
-        written = export(net, dynamic=True).save(path, external_data)
-        with written.runnable() as file:
-            wrong = onnx_check.disagreement(net, file, batch=other, frugal=written.large)
-        if wrong is None:
-            return written
+    if check and not has("onnxruntime") and dynamic_batch is None and batch is not None:
+        model.notes.append("the batch size is fixed: without onnxruntime no other one could be tried")
+        dynamic_batch = False
+    sizes = onnx_axes.size_axes(net) if dynamic_size else []
+    axes = [batch, *sizes] if batch is not None and dynamic_batch is not False else sizes
+    written = export(net, axes).save(path, external_data)
+    if not check and batch in axes and dynamic_batch is None:
+        model.notes.append("any batch size, by the shape rules: as asked, none was tried")
+    if not check or not has("onnxruntime"):
+        return written
+    if batch in axes and (wrong := _disagreement(model, net, written, batch.shapes)):
         if dynamic_batch:
-            raise ConvertError(f"with dynamic_batch, at batch size {other}: {wrong}")
-        model.notes.append(f"the batch size is fixed: at batch size {other} {wrong}")
-    return export(net, dynamic=False).save(path, external_data)
+            raise ConvertError(f"with dynamic_batch, at {_shown(batch.shapes)}: {wrong}")
+        model.notes.append(f"the batch size is fixed: at {_shown(batch.shapes)} {wrong}")
+        written = export(net, sizes).save(path, external_data)
+    for shapes in onnx_axes.size_trials(net) if sizes else []:
+        if wrong := _disagreement(model, net, written, shapes):
+            raise ConvertError(f"its ONNX form is for its own height and width only: at {_shown(shapes)} {wrong}")
+    return written
+
+
+def _disagreement(model: Model, net: Net, written: Written, shapes: Mapping[str, Shape] | None) -> str | None:
+    model.release()
+    with written.runnable() as file:
+        return onnx_check.disagreement(net, file, shapes, frugal=written.large)
+
+
+def _shown(shapes: Mapping[str, Shape]) -> str:
+    return ", ".join(f"{name} {shape}" for name, shape in shapes.items())
 
 
 def check(model: Model, path: Path, written: Written) -> str:
@@ -127,7 +156,10 @@ def check(model: Model, path: Path, written: Written) -> str:
             onnx.checker.check_model(str(file), full_check=True)
         except Exception as e:  # its own errors have no common base but Exception
             raise ConvertError(f"{path.name}: onnx.checker refuses what was written: {e}; nothing was written") from e
-        wrong = onnx_check.disagreement(net, file, frugal=written.large)
+    # One that has been tried at another batch size need not be at all of a large one.
+    own = onnx_axes.own_shapes(net)
+    few = {name: (1, *shape[1:]) for name, shape in own.items()} if written.large and written.exported.dynamic else None
+    wrong = _disagreement(model, net, written, few)
     if wrong is not None:
         wrong = first_difference(net, written) or wrong
         raise ConvertError(f"{path.name}: onnxruntime and our runtime disagree: {wrong}; nothing was written")
@@ -142,8 +174,8 @@ def first_difference(net: Net, written: Written) -> str | None:
         return onnx_check.disagreement(net, file, frugal=written.large)
 
 
-def export(net: Net, dynamic: bool = False, expose: bool = False) -> Exported:
-    """The ONNX form of `net`. `dynamic`: batch size "N" instead of the net's own; `expose`: every value is an output.
+def export(net: Net, dynamic: Sequence[Axis] = (), expose: bool = False) -> Exported:
+    """The ONNX form of `net`. `dynamic`: the axes that may have any size; `expose`: every value is an output.
 
     Raises UnsupportedError naming all the layers that have no ONNX form.
     """
@@ -151,7 +183,7 @@ def export(net: Net, dynamic: bool = False, expose: bool = False) -> Exported:
     names = value_names(net)
     by_name = {names[id]: value for id, value in net.graph.values.items()}
     shapes = {name: value.shape for name, value in by_name.items()}
-    symbolic = _symbolic_shapes(net, names, shapes) if dynamic else dict(shapes)
+    symbolic = {names[id]: dims for id, dims in onnx_axes.symbolic(net, dynamic).items()}
     builder = GraphBuilder(shapes)
     _write_layers(net, builder, names)
     inputs = [names[name] for name in net.inputs]
@@ -181,7 +213,7 @@ def export(net: Net, dynamic: bool = False, expose: bool = False) -> Exported:
     definition.CopyFrom(net.definition)
     definition.ClearField("state")  # which the filter wrote there
     helper.set_model_props(model, {"prototxt": text.format(definition)})
-    return Exported(model, builder.initializers, names)
+    return Exported(model, builder.initializers, names, any(axis.name == onnx_axes.BATCH for axis in dynamic))
 
 
 def value_names(net: Net) -> dict[str, str]:
@@ -229,42 +261,3 @@ def _write_layers(net: Net, builder: GraphBuilder, names: Mapping[str, str]) -> 
             refused.append(str(e))
     if refused:
         raise UnsupportedError(f"net '{net.name}' has no exact ONNX form:\n  " + "\n  ".join(refused))
-
-
-def other_batch(net: Net) -> int | None:
-    """A batch size, not the net's own, that the shape rules allow as well; None where inputs or rules do not."""
-    shapes = {name: net.graph.values[name].shape for name in net.inputs}
-    sizes = {shape[0] if shape else None for shape in shapes.values()}
-    if len(sizes) != 1 or None in sizes:
-        return None
-    own = sizes.pop()
-    other = own + 2 if own else None
-    return other if other and shapes_at(net, other) is not None else None
-
-
-def shapes_at(net: Net, batch: int) -> dict[str, Shape] | None:
-    """The shape of every value by id at another batch size; None where a shape rule refuses it. The net stays."""
-    own = {name: net.graph.values[name].shape for name in net.inputs}
-    try:
-        net.graph.infer_shapes({name: (batch, *shape[1:]) for name, shape in own.items()})
-        return {id: value.shape for id, value in net.graph.values.items()}
-    except CaffeError:
-        return None
-    finally:
-        net.graph.infer_shapes(own)
-
-
-def _symbolic_shapes(net: Net, names: Mapping[str, str], shapes: Mapping[str, Shape]) -> dict[str, list[Any]]:
-    """Shapes with "N" where a dimension is the batch size, and without a value where it is made of it."""
-    own = net.graph.values[net.inputs[0]].shape[0]
-    other = other_batch(net)
-    assert other is not None, "only asked for where another batch size works"
-    elsewhere = {names[id]: shape for id, shape in (shapes_at(net, other) or {}).items()}
-    symbolic: dict[str, list[Any]] = {}
-    for name, shape in shapes.items():
-        dims: list[Any] = []
-        for here, there in zip(shape, elsewhere[name], strict=True):
-            moves = here != there
-            dims.append(here if not moves else BATCH if (here, there) == (own, other) else None)
-        symbolic[name] = dims
-    return symbolic

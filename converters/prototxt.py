@@ -10,6 +10,8 @@ from caffe_port.proto import load
 from converters.model import Model
 
 EXTENSIONS = (".prototxt", ".pbtxt")
+IN_FOLDERS: tuple[str, ...] = ()
+"""None: they belong to the weights beside them."""
 
 
 def read(path: Path, net: Any | None) -> Model:

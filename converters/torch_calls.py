@@ -222,5 +222,39 @@ FUNCTIONS: dict[Any, Callable[..., Call]] = {
     "detach": _same,
 }  # fmt: skip
 
+
+def _aten_conv(x: Tensor, weight: Any, bias: Any = None, stride: Any = 1, padding: Any = 0, dilation: Any = 1,
+               groups: int = 1) -> Call:  # fmt: skip
+    if isinstance(padding, str):
+        raise Inexact(f"padding {padding!r}")
+    n = x.dim() - 2
+    options = {"strides": _pair(stride, n), "pads": _pair(padding, n) * 2, "dilations": _pair(dilation, n)}
+    return ("Conv", [x, weight, bias], {**options, "group": groups})
+
+
+def _aten_batch_norm(x: Tensor, weight: Any, bias: Any, mean: Any, variance: Any, training: bool, momentum: float,
+                     eps: float, *_: Any) -> Call:  # fmt: skip
+    if training or mean is None:
+        raise Inexact("it has no running statistics")
+    weight = torch.ones_like(mean) if weight is None else weight
+    bias = torch.zeros_like(mean) if bias is None else bias
+    return ("BatchNormalization", [x, weight, bias, mean, variance], {"epsilon": eps})
+
+
+def _aten_slice(x: Tensor, dim: int = 0, start: Any = None, end: Any = None, step: int = 1) -> Call:
+    first, last, stride = slice(start, end, step).indices(x.shape[dim])
+    return ("Slice", [x, [first], [last], [dim % x.dim()], [stride]], {})
+
+
+ATEN: dict[str, Callable[..., Call]] = {
+    "conv1d": _aten_conv, "conv2d": _aten_conv, "conv3d": _aten_conv, "batch_norm": _aten_batch_norm, "linear": linear,
+    "max_pool2d": max_pool, "avg_pool2d": avg_pool, "adaptive_avg_pool2d": adaptive("Average"), "relu6": relu6,
+    "hardtanh": lambda x, min=-1.0, max=1.0: clamp(x, min, max), "leaky_relu": leaky, "elu": elu, "silu": _one("Silu"),
+    "hardswish": _one("HardSwish"), "hardsigmoid": hard_sigmoid, "softplus": softplus, "cat": cat, "dropout": _same,
+    "prelu": lambda x, weight: ("PRelu", [x, weight], {}), "log_softmax": softmax("LogSoftmax"), "slice": _aten_slice,
+    "maximum": _binary("Max"), "alias": _same, "clone": _same, "feature_dropout": _same, "split_with_sizes": split,
+}  # fmt: skip
+"""What torch.export makes of a module, by the operators' names; those of methods are in FUNCTIONS by the same names."""
+
 INPLACE = frozenset({operator.iadd, operator.imul, operator.isub})
 """Functions that change their first argument."""

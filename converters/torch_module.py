@@ -1,4 +1,4 @@
-"""PyTorch -> Caffe: a live `nn.Module`, traced by torch.fx, as layers that stock BVLC Caffe loads.
+"""PyTorch -> Caffe: a live `nn.Module`, traced by torch.fx or torch.export, as layers that stock BVLC Caffe loads.
 
 The module is traced and run once on example inputs, and every call becomes an operation in ONNX's words
 (torch_calls.py), which from_onnx_ops.py writes as layers; so there is one place for what stock layers can do. Layers
@@ -7,7 +7,8 @@ are called as the modules are. The net is compared with the module before it is 
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import inspect
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -20,7 +21,7 @@ from converters.from_onnx import finish
 from converters.from_onnx_ops import Op, write
 from converters.model import Model
 from converters.stock import Inexact, Stock
-from converters.torch_calls import FUNCTIONS, INPLACE, MODULES
+from converters.torch_calls import ATEN, FUNCTIONS, INPLACE, MODULES, Call
 
 ELEMENTS = 2**27
 """Most numbers of an example input: 512 MiB."""
@@ -44,13 +45,9 @@ def from_module(module: nn.Module, inputs: Mapping[str, Sequence[int]], name: st
 
 
 def _convert(module: nn.Module, shapes: dict[str, tuple[int, ...]], name: str) -> Model:
-    try:
-        traced = fx.symbolic_trace(module)
-    except Exception as e:  # fx raises what the traced code does with its proxies
-        raise UnsupportedError(f"{name}: torch.fx cannot trace it ({e}); its forward depends on values") from e
-    arguments = [node.target for node in traced.graph.nodes if node.op == "placeholder"]
-    if missing := [a for a in arguments if a not in shapes]:
-        raise ConvertError(f"{name}: give the shapes of its inputs {', '.join(missing)}: input={{name: shape}}")
+    traced = _traced(module, shapes, name)
+    arguments = [str(node.target) for node in traced.graph.nodes if node.op == "placeholder"]
+    _shapes_wanted(arguments, shapes, name)
     generator = torch.Generator().manual_seed(0)
     examples = [torch.randn(shapes[a], generator=generator) for a in arguments]
     walker = _Walker(traced, name, shapes)
@@ -62,6 +59,28 @@ def _convert(module: nn.Module, shapes: dict[str, tuple[int, ...]], name: str) -
     expected = module(*[e.clone() for e in examples])
     _prove(model, dict(zip(arguments, examples, strict=True)), _named(expected), outputs)
     return model
+
+
+def _traced(module: nn.Module, shapes: Mapping[str, Sequence[int]], name: str) -> fx.GraphModule:
+    """By torch.fx, which keeps the modules; else, where forward looks at shapes, by torch.export at these shapes."""
+    try:
+        return fx.symbolic_trace(module)
+    except Exception as e:  # fx raises what the traced code does with its proxies
+        by_fx = e
+    arguments = [a.name for a in inspect.signature(module.forward).parameters.values() if a.default is a.empty]
+    _shapes_wanted(arguments, shapes, name)
+    examples = tuple(torch.zeros(*shapes[a]) for a in arguments)
+    try:
+        return torch.export.export(module, examples, strict=False).module()
+    except Exception as e:  # and so does export
+        raise UnsupportedError(
+            f"{name}: neither torch.fx ({by_fx}) nor torch.export ({e}) can trace it; its forward depends on values"
+        ) from e
+
+
+def _shapes_wanted(arguments: Sequence[str], shapes: Mapping[str, Sequence[int]], name: str) -> None:
+    if missing := [a for a in arguments if a not in shapes]:
+        raise ConvertError(f"{name}: give the shapes of its inputs {', '.join(missing)}: input={{name: shape}}")
 
 
 class _Walker(fx.Interpreter):
@@ -98,6 +117,7 @@ class _Walker(fx.Interpreter):
         if node.op == "call_module":
             return bool(getattr(self.module.get_submodule(str(node.target)), "inplace", False))
         known = node.op == "call_method" and str(node.target).endswith("_") or node.target in INPLACE
+        known = known or (_aten_name(node.target) or "").endswith("_")
         return known or bool(node.kwargs.get("inplace"))
 
     def _on_copies(self, node: fx.Node) -> Any:
@@ -115,11 +135,8 @@ class _Walker(fx.Interpreter):
                 call = MODULES[type(module)](module, *args, **kwargs)
                 name = str(node.target)
             else:
-                key = str(node.target).rstrip("_") if node.op == "call_method" else node.target
-                if key not in FUNCTIONS:
-                    raise Inexact("no stock layer computes this function")
-                call = FUNCTIONS[key](*args, **kwargs)
-                name = node.name
+                call = self._function(node)(*args, **kwargs)
+                name = _module_of(node) or node.name
             type_, inputs, attributes = call
             outputs = attributes.pop("_outputs", 1)
             tops = write(Op(type_, name, [self._operand(i) for i in inputs], attributes, outputs), self.stock)
@@ -132,10 +149,30 @@ class _Walker(fx.Interpreter):
                 raise ConvertError(f"{title}: its layers give {self.stock.shapes[top]}, the module {value.shape}")
             self.blobs[id(value)] = top
 
+    def _function(self, node: fx.Node) -> Callable[..., Call]:
+        aten = _aten_name(node.target)
+        plain = str(node.target) if node.op == "call_method" else aten
+        key: Any = plain.rstrip("_") if plain else node.target
+        found = ATEN.get(key) if aten else None
+        if found is None and key not in FUNCTIONS:
+            raise Inexact("no stock layer computes this function")
+        return found or FUNCTIONS[key]
+
     def _operand(self, value: Any) -> Any:
         if isinstance(value, Tensor):
             return self.blobs[id(value)] if id(value) in self.blobs else value.detach().cpu().numpy()
         return value if value is None else np.asarray(value)
+
+
+def _aten_name(target: Any) -> str | None:
+    """`relu_` of torch.ops.aten.relu_.default; None for what is no operator."""
+    return target.overloadpacket.__name__ if isinstance(target, torch._ops.OpOverload) else None
+
+
+def _module_of(node: fx.Node) -> str:
+    """The path of the module that an exported node stands in, where export says so."""
+    stack = list(node.meta.get("nn_module_stack", {}).values())
+    return str(stack[-1][0]).removeprefix("L['self'].") if stack else ""
 
 
 def _tensors(value: Any) -> Any:

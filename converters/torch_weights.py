@@ -6,6 +6,7 @@ Both carry the prototxt and so read back without one: a `.pt` is `{"state_dict":
 
 from __future__ import annotations
 
+import zipfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -22,10 +23,24 @@ EXTENSIONS = (".pt", ".pth", ".safetensors")
 
 
 def read(path: Path, net: Any | None) -> Model:
-    tensors, prototxt = _read_safetensors(path) if path.suffix == ".safetensors" else _read_pickle(path)
+    tensors, prototxt = _read(path)
     if net is None and prototxt is not None:
         net = parse_net(prototxt, path)
-    return from_named({k: as_array(t, f"{path}: '{k}'") for k, t in tensors.items()}, need_net(net, path), str(path))
+    return from_named(_arrays(tensors, path), need_net(net, path), str(path))
+
+
+def read_state(path: Path) -> dict[str, np.ndarray]:
+    """The arrays of a state dict, whatever their names."""
+    return _arrays(_read(path)[0], path)
+
+
+def write_state(arrays: Mapping[str, np.ndarray], path: Path) -> None:
+    """A plain state dict, as `load_state_dict` takes it."""
+    if path.suffix == ".safetensors":
+        held = {key: np.require(array, requirements="C") for key, array in arrays.items()}
+        need("safetensors.numpy", "safetensors").save_file(held, path, metadata={"format": "pt"})
+    else:
+        torch.save({key: as_tensor(array) for key, array in arrays.items()}, path)
 
 
 def write(model: Model, path: Path) -> None:
@@ -36,6 +51,14 @@ def write(model: Model, path: Path) -> None:
     else:
         tensors = {key: as_tensor(array) for key, array in named.items()}
         torch.save({"state_dict": tensors, "prototxt": model.prototxt}, path)
+
+
+def _read(path: Path) -> tuple[Mapping[str, Tensor], str | None]:
+    return _read_safetensors(path) if path.suffix == ".safetensors" else _read_pickle(path)
+
+
+def _arrays(tensors: Mapping[str, Tensor], path: Path) -> dict[str, np.ndarray]:
+    return {key: as_array(tensor, f"{path}: '{key}'") for key, tensor in tensors.items()}
 
 
 def _read_safetensors(path: Path) -> tuple[Mapping[str, Tensor], str | None]:
@@ -65,6 +88,8 @@ def _read_pickle(path: Path) -> tuple[Mapping[str, Tensor], str | None]:
 def _load(path: Path) -> Any:
     with path.open("rb") as f:
         zipped = f.read(4) == b"PK\x03\x04"
+    if zipped:
+        _refuse_packed(path)
     try:
         return torch.load(path, map_location="cpu", weights_only=True, mmap=zipped)
     except Exception as e:  # torch raises what its unpickler, its zip reader or its allocator says
@@ -72,6 +97,17 @@ def _load(path: Path) -> Any:
         raise WireError(
             f"{path}: not a file of plain tensors, or damaged (code in a file is never run): {reason}"
         ) from e
+
+
+def _refuse_packed(path: Path) -> None:
+    """torch packs nothing: its archive's members are as long as they say, so that no small file fills the memory."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            packed = [info.filename for info in archive.infolist() if info.compress_type != zipfile.ZIP_STORED]
+    except (zipfile.BadZipFile, OSError, ValueError, NotImplementedError) as e:
+        raise WireError(f"{path}: not a file of plain tensors, or damaged: {e}") from e
+    if packed:
+        raise WireError(f"{path}: not a file of plain tensors: {packed[0]!r} in it is packed, which torch never does")
 
 
 def as_array(tensor: Tensor, what: str) -> np.ndarray:

@@ -20,7 +20,7 @@ import numpy as np
 
 from caffe_port.errors import ConvertError
 from caffe_port.graph import Node
-from converters import hub
+from converters import caffemodel, hub
 from converters.compare import TOLERANCE, Difference, difference
 from converters.deploy import deploy, parse_inputs
 from converters.deviations import known_deviation
@@ -111,6 +111,7 @@ def validate(
     tolerance: float = TOLERANCE,
     caffe_python: str | None = None,
     gradients: bool = False,
+    original: bool = False,
 ) -> Validation:
     """Run `model` (a Model, or a prototxt with its `weights`, or any file of net and weights) through engines and
     compare.
@@ -119,8 +120,10 @@ def validate(
     `inputs`: arrays by input name, else normal numbers from `seed` at the net's shapes (`input` as in
     `converters.read`; `batch` replaces the batch size). `tolerance` is relative to each blob's own scale.
     `caffe_python`: an interpreter that has a genuine Caffe. `gradients`: also diffs, of a random weighting of the
-    outputs, where the engine has a backward pass.
+    outputs, where the engine has a backward pass. `original`: engines that read Caffe's own files (OpenCV, Caffe) get
+    the two given files as they are, and not the deploy net and weights that we made of them.
     """
+    pair = _original(model, weights) if original else None
     model = _model(model, weights, input)
     engines = all_engines()
     chosen = [name for name in engines if name != REFERENCE] if against is None else list(against)
@@ -133,7 +136,11 @@ def validate(
     _check_inputs(model, arrays)
     with scratch_folder() as folder:
         case = Case(
-            model, {k: np.ascontiguousarray(a, np.float32) for k, a in arrays.items()}, Path(folder), caffe_python
+            model,
+            {k: np.ascontiguousarray(a, np.float32) for k, a in arrays.items()},
+            Path(folder),
+            caffe_python,
+            original=pair,
         )
         result = Validation(
             model.name, tolerance, {k: a.shape for k, a in case.inputs.items()}, notes=list(model.notes)
@@ -151,7 +158,7 @@ def validate(
             theirs, diffs = _run(engines[name], case, result, required=against is not None, gradients=gradients)
             version = result.engines[-1].version
             result.rows += _rows(case, name, version, ours, theirs, tolerance)
-            result.rows += _gradient_rows(case, name, our_diffs, diffs, GRADIENT_SLACK * tolerance)
+            result.rows += _gradient_rows(case, name, version, our_diffs, diffs, GRADIENT_SLACK * tolerance)
     result.rows.sort(key=lambda row: (row.gradient, -row.depth if row.gradient else row.depth))
     return result
 
@@ -160,6 +167,12 @@ def _model(model: Model | str | os.PathLike[str], weights: str | os.PathLike[str
     if isinstance(model, Model):
         return hub.deployed(model, input)
     return hub.read(weights, model, input) if weights is not None else hub.read(model, None, input)
+
+
+def _original(model: Any, weights: Any) -> tuple[Path, Path]:
+    if weights is None or isinstance(model, Model) or hub.format_of(weights, "read").__name__ != caffemodel.__name__:
+        raise ConvertError("original files are a prototxt and its .caffemodel; give both")
+    return Path(model), Path(weights)
 
 
 def _check_inputs(model: Model, arrays: Mapping[str, Any]) -> None:
@@ -221,17 +234,38 @@ def _rows(case: Case, engine: str, version: str, ours: Arrays, theirs: Arrays, t
     return rows
 
 
-def _gradient_rows(case: Case, engine: str, ours: Arrays, theirs: Arrays, tolerance: float) -> list[Row]:
+def _gradient_rows(
+    case: Case, engine: str, version: str, ours: Arrays, theirs: Arrays, tolerance: float
+) -> list[Row]:
     """Diffs of blobs (as they stand after the whole backward pass) and of parameters."""
     nodes = case.reference_net.graph.nodes
     place: dict[str, Node] = {top.id: node for node in nodes for top in node.tops}
     place.update({f"{node.name}.{blob}": node for node in nodes for blob in node.layer.present_blobs})
+    explained = _reached(nodes, engine, version)
     rows = []
     for name in (n for n in ours if n in theirs and n in place):
         node, apart = place[name], difference(ours[name], theirs[name])
-        verdict = SAME if apart.relative <= tolerance else DIFFERS
-        rows.append(Row(name, node.name, node.param.type, node.index, engine, apart, verdict, gradient=True))
+        known = explained.get(node.index)
+        verdict = SAME if apart.relative <= tolerance else KNOWN if known else DIFFERS
+        note = f"follows from: {known}" if verdict == KNOWN else ""
+        rows.append(Row(name, node.name, node.param.type, node.index, engine, apart, verdict, note, gradient=True))
     return rows
+
+
+def _reached(nodes: Sequence[Node], engine: str, version: str) -> dict[int, str]:
+    """The layers whose diffs a known deviation reaches: what stands below it computes from other values, and diffs flow
+    up from there and from the layer itself."""
+    found = {node.index: text for node in nodes if (text := known_deviation(engine, version, node))}
+    maker = {top.id: node.index for node in nodes for top in node.tops}
+    for node in nodes:
+        for bottom in node.bottoms:
+            if maker[bottom.id] in found:
+                found.setdefault(node.index, found[maker[bottom.id]])
+    for node in reversed(nodes):
+        if node.index in found:
+            for bottom in node.bottoms:
+                found.setdefault(maker[bottom.id], found[node.index])
+    return found
 
 
 def format_table(result: Validation, every: bool = False) -> str:

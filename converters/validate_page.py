@@ -52,6 +52,8 @@ def _engine(result: Validation, run: EngineRun) -> str:
     first = result.first_diverging(run.name)
     if run.absent:
         verdict = f"not here: {escape(run.absent)}"
+    elif run.failed and not run.required:
+        verdict = f"cannot run it: {escape(run.failed)}"
     elif run.failed:
         verdict = f"<span class='failed'>failed: {escape(run.failed)}</span>"
     elif first:

@@ -142,6 +142,24 @@ BAD = [
         "3 param entries for a layer of 2",
     ),
     (
+        "what a layer in place has written over",
+        [
+            X,
+            ip("a", "x"),
+            'layer { name: "f" type: "Flatten" bottom: "a" top: "f" }',
+            relu("f", "f"),
+            ip("b", "a"),
+        ],
+        LayerError,
+        "'b'.*reads 'a_a_0_split_1' after layer 'r' has worked in place on 'f'",
+    ),
+    (
+        "another size in place",
+        [X, 'layer { name: "p" type: "Pooling" bottom: "x" top: "x" pooling_param { kernel_size: 2 } }'],
+        LayerError,
+        r"'p' \(Pooling\): cannot work in place on 'x': the top is \(2, 3, 4, 3\), the bottom \(2, 3, 5, 4\)",
+    ),
+    (
         "learned statistics",
         [X, 'layer { name: "b" type: "BatchNorm" bottom: "x" top: "b" param { lr_mult: 1 } }'],
         LayerError,
@@ -174,6 +192,16 @@ BAD = [
 def test_what_cannot_be(layers: list[str], kind: type[Exception], message: str) -> None:
     with pytest.raises(kind, match=message):
         net(*layers)
+
+
+def test_what_a_layer_in_place_leaves_alone() -> None:
+    """Readers before it, readers of its own top, and everybody if it changes nothing."""
+    flat = 'layer { name: "f" type: "Flatten" bottom: "a" top: "f" }'
+    drop = 'layer { name: "d" type: "Dropout" bottom: "f" top: "f" }'
+    net(X, ip("a", "x"), ip("b", "a"), flat, relu("f", "f"), ip("c", "f"))
+    net(X, ip("a", "x"), flat, drop, ip("b", "a"), phase=TEST)
+    with pytest.raises(LayerError, match="'b'.*after layer 'd'"):
+        net(X, ip("a", "x"), flat, drop, ip("b", "a"), phase=TRAIN)
 
 
 def test_phase_stage_and_level_choose_layers() -> None:

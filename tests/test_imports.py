@@ -14,7 +14,7 @@ LEVELS = [
     {"layers"},
     {"graph"},
     {"fuse", "hdf5"},
-    {"weights"},
+    {"weights", "weight_map"},
     {"net"},
     {"islands"},
     {"solver"},

@@ -109,6 +109,60 @@ def test_loss_weight_seeds_the_diff_and_not_the_value() -> None:
     assert net.loss_weights == {"accuracy": 0.0, "loss": pytest.approx(0.3)}
 
 
+READ_ON = """
+layer { name: "x" type: "Input" top: "x" input_param { shape { dim: 3 dim: 5 } } }
+layer { name: "t" type: "Input" top: "t" input_param { shape { dim: 3 dim: 5 } } }
+layer { name: "ip" type: "InnerProduct" bottom: "x" top: "y"
+  inner_product_param { num_output: 5 weight_filler { type: "xavier" } } }
+layer { name: "loss" type: "EuclideanLoss" bottom: "y" bottom: "t" top: "loss" }
+"""
+
+
+@pytest.mark.parametrize(("reader", "slope"), [
+    ('type: "Power" power_param { scale: 0.5 } top: "p" loss_weight: 3', 1.5),
+    ('type: "Power" power_param { scale: 0.5 } top: "p"', None),
+    ('type: "Power" power_param { scale: 0.5 } top: "p" loss_weight: 3 propagate_down: false', None),
+    ('type: "Silence"', None),
+])
+def test_a_reader_of_a_loss_writes_over_its_seed(reader: str, slope: float | None) -> None:
+    """Caffe's blob of the loss holds its weight until a reader's backward puts its own diff there; nothing is added.
+
+    A reader that hands no diff down switches the loss off (`Net::Init` sees nobody wanting one).
+    """
+    net = Net(parse(READ_ON + f'layer {{ name: "reader" bottom: "loss" {reader} }}'), TRAIN)
+    generator = torch.Generator().manual_seed(2)
+    feeds = {name: torch.randn(3, 5, generator=generator) for name in ("x", "t")}
+    result = net.run(feeds, keep=True)
+    loss = result.values["loss"]
+    more = 3 * 0.5 * loss if "loss_weight" in reader else 0
+    torch.testing.assert_close(result.loss, loss + more)
+    if slope is None:
+        assert not result.loss.requires_grad
+        return
+    (want,) = torch.autograd.grad(slope * loss, net.learnable[0].tensor, retain_graph=True)
+    result.loss.backward()
+    torch.testing.assert_close(net.learnable[0].diff, want)
+
+
+def test_a_layer_in_place_may_add_axes() -> None:
+    """MVN makes four axes of three; the blob's diff then has the top's shape."""
+    mvn = 'layer {{ name: "l" type: "MVN" bottom: "h" top: "{}" }}'
+    x = 'layer { name: "x" type: "Input" top: "x" input_param { shape { dim: 2 dim: 3 dim: 5 } } }'
+    diffs = []
+    for top in ("h", "y"):
+        net = Net(parse(f'force_backward: true {x} layer {{ name: "p" type: "Power" bottom: "x" top: "h" }} '
+                        + mvn.format(top)), TEST)
+        islands = Islands(net)
+        net.blobs["x"].data.copy_(torch.randn(2, 3, 5, generator=torch.Generator().manual_seed(3)))
+        islands.forward()
+        assert net.blobs[top].shape == (2, 3, 5, 1)
+        net.blobs[top].diff.copy_(torch.randn(2, 3, 5, 1, generator=torch.Generator().manual_seed(4)))
+        islands.backward()
+        diffs.append(net.blobs["x"].diff)
+    assert diffs[0].shape == (2, 3, 5) and diffs[0].any()
+    torch.testing.assert_close(diffs[0], diffs[1])
+
+
 def test_reshape_follows_the_inputs() -> None:
     net = small(TEST)
     net.reshape({"data": (5, 3, 9, 7), "label": (5,)})

@@ -34,18 +34,27 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="the shape of an input, as data:1,3,224,224; may be repeated",
     )
     parser.add_argument("--no_check", action="store_true", help="do not prove what was written")
+    parser.add_argument("--fuse", action="store_true", help="join BatchNorm and Scale into the layers before them")
+    parser.add_argument("--names", metavar="MAP", help="a map of foreign names (weights/maps/*.yaml), read or written")
+    parser.add_argument("--adapt_input", action="store_true", help="with --names: take the target's kind of pictures")
+    parser.add_argument("--reverse", action="store_true", help="with --names: the map the other way round")
     onnx = parser.add_argument_group("ONNX")
     for name, what in (("dynamic_batch", "any batch size"), ("external_data", "weights in a file of their own")):
         onnx.add_argument(f"--{name}", action="store_true", default=None, help=f"{what}; default: where it serves")
         onnx.add_argument(f"--no_{name}", action="store_false", dest=name, help="never")
+    onnx.add_argument("--dynamic_size", action="store_true", default=None, help="any height and width, where it works")
     folders = parser.add_argument_group("folders")
     folders.add_argument("--to", metavar="EXT", help="the format to write (default .onnx)")
     folders.add_argument("--jobs", type=positive, metavar="N", help="files at a time (default: one a core)")
 
 
 def run(args: argparse.Namespace) -> int:
-    options: dict[str, Any] = {"input": args.input, "check": not args.no_check}
-    for name in ("dynamic_batch", "external_data"):
+    options: dict[str, Any] = {"input": args.input, "check": not args.no_check, "fuse": args.fuse}
+    if args.names:
+        options |= {"names": args.names, "adapt_input": args.adapt_input, "reverse": args.reverse}
+    elif args.adapt_input or args.reverse:
+        raise ConvertError("--adapt_input and --reverse go with --names")
+    for name in ("dynamic_batch", "dynamic_size", "external_data"):
         if getattr(args, name) is not None:
             options[name] = getattr(args, name)
     return (_folder if Path(args.source).is_dir() else _file)(args, options)

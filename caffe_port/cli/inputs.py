@@ -39,13 +39,13 @@ def replace(net: Any, given: Mapping[str, Shape]) -> Any:
     out.CopyFrom(net)
     unused = set(given)
     for layer in out.layer:
-        if not any(top in given for top in layer.top):
+        if role(layer) not in ("input", "data") or not any(top in given for top in layer.top):
             continue
         unused -= set(layer.top)
         if role(layer) == "input":
             shapes = [tuple(s.dim) for s in layer.input_param.shape] or [()]
             shapes = [given.get(top, shapes[min(i, len(shapes) - 1)]) for i, top in enumerate(layer.top)]
-        elif role(layer) == "data":
+        else:
             found = of_data_layer(layer, given)
             unknown = [top for top, shape in zip(layer.top, found, strict=True) if shape is None]
             if unknown:
@@ -55,11 +55,13 @@ def replace(net: Any, given: Mapping[str, Shape]) -> Any:
             shapes = [shape for shape in found if shape is not None]
             layer.type = "Input"
             layer.ClearField("transform_param")  # whose forks' options an Input does not have
-        else:
-            raise CaffeError(f"--input: '{layer.top[0]}' is made by layer '{layer.name}' ({layer.type}), not an input")
         del layer.input_param.shape[:]
         for shape in shapes:
             layer.input_param.shape.add().dim.extend(shape)
+    for layer in net.layer:
+        made = next((top for top in layer.top if top in unused), None)
+        if made:
+            raise CaffeError(f"--input: '{made}' is made by layer '{layer.name}' ({layer.type}), not an input")
     if unused:
         tops = [top for layer in net.layer if role(layer) in ("input", "data") for top in layer.top]
         raise CaffeError(

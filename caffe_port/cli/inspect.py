@@ -1,17 +1,21 @@
 """Show what a net is: a table of its layers with top shapes, parameters and multiply-adds, and the totals.
 
-With --preflight instead: everything in the file that cannot be done here, at once, each with its line; exit status 1
-if there is anything. Both phases are checked unless --phase names one. Data layers whose data is not here are noted;
-shapes that only the data would tell can be given with --input.
+With --preflight instead: everything in the files that cannot be done here, at once, each with its line; exit status 1
+if there is anything. It takes nets and solvers, any number, and folders of them, and ends with a summary where there
+are several; --json prints all of it as JSON. Both phases are checked unless --phase names one. Data layers whose data
+is not here, and Python layers whose module is not, are noted; shapes that only they would tell can be given with
+--input.
 """
 
 from __future__ import annotations
 
 import argparse
+import json
 from math import prod
 from typing import Any
 
 from caffe_port.cli.flags import add_state, stages
+from caffe_port.errors import CaffeError
 
 NAME = "inspect"
 HELP = "print a net's layer table, or with --preflight all that is wrong with it"
@@ -19,10 +23,11 @@ HEADER = ("layer", "type", "top shapes", "parameters", "multiply-adds")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("net", metavar="NET", help="the net definition (prototxt)")
+    parser.add_argument("net", metavar="NET", nargs="+", help="the net definition (prototxt)")
     parser.add_argument(
         "--preflight", action="store_true", help="list all problems instead; exit status 1 if there is one"
     )
+    parser.add_argument("--json", action="store_true", help="with --preflight: the findings as JSON")
     parser.add_argument(
         "--input",
         action="append",
@@ -36,12 +41,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     named = [stage for stage in stages(args.stage) if stage]
     if args.preflight:
-        from caffe_port.cli import preflight
-
-        phases = (args.phase,) if args.phase else ("TRAIN", "TEST")
-        report = preflight.check(args.net, phases, args.level, named, args.input)
-        print("\n".join(report.lines()))
-        return 1 if report.problems else 0
+        return _preflight(args, named)
+    if args.json or len(args.net) > 1:
+        raise CaffeError("--json and several files go with --preflight only")
+    args.net = args.net[0]
 
     net = _build(args, named)
     print(f"{net.name or args.net}, phase {args.phase or 'TEST'}")
@@ -54,6 +57,26 @@ def run(args: argparse.Namespace) -> int:
     )
     print(f"inputs: {', '.join(net.inputs) or 'none'}; outputs: {', '.join(net.outputs) or 'none'}")
     return 0
+
+
+def _preflight(args: argparse.Namespace, named: list[str]) -> int:
+    from caffe_port.cli import preflight_files
+
+    phases = (args.phase,) if args.phase else ("TRAIN", "TEST")
+    paths = list(dict.fromkeys(preflight_files.files(args.net)))
+    if not paths:
+        raise CaffeError(f"{', '.join(args.net)}: no prototxt in it")
+    reports = []
+    for path in paths:
+        report = preflight_files.check(path, phases, args.level, named, args.input)
+        reports.append(report)
+        if not args.json:
+            print("\n".join(report.lines(notes=len(paths) == 1)), flush=True)
+    if args.json:
+        print(json.dumps([preflight_files.as_data(report) for report in reports], indent=1))
+    elif len(paths) > 1:
+        print("\n".join(preflight_files.summary(reports)))
+    return 1 if any(report.problems for report in reports) else 0
 
 
 def _build(args: argparse.Namespace, named: list[str]) -> Any:

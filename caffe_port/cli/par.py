@@ -34,7 +34,6 @@ STEPS = (
     ("understand", "what an experiment's networks learned", par_paper.understand_arguments, par_paper.run_understand),
     ("figures", "the paper's figures 4 and 5 from a model", par_paper.figures_arguments, par_paper.run_figures),
     ("time", "inference time of each variant", par_paper.time_arguments, par_paper.run_time),
-    ("weights", "published weights to start from", par_use.weights_arguments, par_use.run_weights),
     ("parser", "the body parser's network and solver", par_use.parser_arguments, par_use.run_parser),
     (
         "evaluate-parser",

@@ -14,7 +14,7 @@ from caffe_port.cli.par_run import _device
 
 SCRATCH = (
     "No initial weights: every network trains from scratch, while the paper's start from ImageNet's ResNet-50. "
-    "`caffe-port par weights` lists published ones, among them a thin ResNet-50 for --width=32 --set=stem=64."
+    "`caffe-port weights list` lists published ones, among them a thin ResNet-50 for --width=32 --set=stem=64."
 )
 
 

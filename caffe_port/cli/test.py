@@ -35,6 +35,7 @@ def run(args: argparse.Namespace) -> int:
     from caffe_port.cli.train import maybe_skipping, pin, tell_skipped
     from caffe_port.net import Net
     from caffe_port.solver.copying import copy_weights
+    from caffe_port.solver.debug_info import watched
     from caffe_port.solver.parallel import joined, local_place
     from caffe_port.solver.scores import Scores
     from caffe_port.solver.sharing import in_turn
@@ -48,11 +49,15 @@ def run(args: argparse.Namespace) -> int:
         return net
 
     def one_batch() -> tuple[dict[str, torch.Tensor], float]:
+        if driver is not None:
+            total = driver.forward()
+            return {name: net.blobs[name].data.detach().cpu().clone() for name in net.outputs}, total
         result = net.run()
         return {name: output.cpu() for name, output in result.outputs.items()}, result.loss.item()
 
     with joined() as team:
         net = team.each(build)
+        driver = watched(net) if net.definition.debug_info else None
         log.info("caffe.cpp:281", f"Running for {args.iterations} iterations.")
         scores, loss = Scores(), np.float32(0)
         with torch.no_grad(), bar(args.iterations, "test", wanted=team.is_root) as shown:

@@ -28,14 +28,16 @@ def run(args: argparse.Namespace) -> int:
     from caffe_port.cli.progress import bar
     from caffe_port.islands import Islands
     from caffe_port.log import info
+    from caffe_port.solver.debug_info import watched
 
     device = announce(args.gpu, use_cpu="caffe.cpp:343", use_gpu="caffe.cpp:339")
     net = build_net(args.model, args.phase or "TRAIN", args.level, args.stage).to(device)
     islands = Islands(net)
+    first = watched(net) if net.definition.debug_info else islands
     info("caffe.cpp:351", "Performing Forward")
-    info("caffe.cpp:356", f"Initial loss: {islands.forward():g}")
+    info("caffe.cpp:356", f"Initial loss: {first.forward():g}")
     info("caffe.cpp:357", "Performing Backward")
-    islands.backward()
+    first.backward()
 
     info("caffe.cpp:365", "*** Benchmark begins ***")
     info("caffe.cpp:366", f"Testing for {args.iterations} iterations.")

@@ -31,6 +31,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--tolerance", type=float, metavar="X", help="relative to each blob's own scale")
     parser.add_argument("--caffe_python", metavar="FILE", help="a Python interpreter that has a genuine Caffe")
     parser.add_argument("--gradients", action="store_true", help="compare diffs as well")
+    parser.add_argument("--original", action="store_true", help="give OpenCV and Caffe the two files as they are")
     parser.add_argument("--every", action="store_true", help="list every blob, not only those that differ")
     parser.add_argument("--json", metavar="FILE", help="write the result as JSON too")
     parser.add_argument("--html", metavar="FILE", help="write it as a page with a plot of the errors by depth, too")
@@ -51,6 +52,7 @@ def run(args: argparse.Namespace) -> int:
         tolerance=parity.TOLERANCE if args.tolerance is None else args.tolerance,
         caffe_python=args.caffe_python,
         gradients=args.gradients,
+        original=args.original,
     )
     print(parity.format_table(result, every=args.every))
     if args.json:

@@ -53,8 +53,11 @@ def to_array(datum: Any, place: object = "datum", color: bool | None = None) -> 
     channels, height, width = shape = (datum.channels, datum.height, datum.width)
     if channels <= 0 or height <= 0 or width <= 0:
         raise DataError(f"{place}: channels, height and width are {shape}; all must be positive")
-    floats = datum.float_data
-    values = np.frombuffer(data, np.uint8) if data else np.fromiter(floats, np.float32, len(floats))
+    if data:
+        values = np.frombuffer(data, np.uint8)
+    else:
+        floats = datum.float_data
+        values = np.fromiter(floats, np.float32, len(floats))
     count = channels * height * width
     if len(values) != count:
         kind = "bytes" if data else "floats"

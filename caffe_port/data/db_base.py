@@ -46,6 +46,11 @@ class Cursor(ABC):
     def next(self) -> bool:
         """Step to the next record; True when that was the first one again."""
 
+    def take(self) -> tuple[bytes, bytes, bool]:
+        """Key and value of the record here, and `next`."""
+        key, value = self.key, self.value
+        return key, value, self.next()
+
     @abstractmethod
     def seek(self, key: bytes) -> None:
         """Go to this record; DataError when there is none of this key."""

@@ -1,50 +1,48 @@
-"""LevelDB behind the interface of `db_base.py`, through the optional package plyvel (`pip install
-caffe-port[leveldb]`).
+"""LevelDB behind the interface of `db_base.py`, through the optional package plyvel, or where that has no build
+plyvel-next (`pip install caffe-port[leveldb]`).
 """
 
 from __future__ import annotations
 
+import importlib.util
 import os
-import threading
+import shutil
+import tempfile
 from typing import Any
 
 from caffe_port.data.db_base import Cursor, Db, Writer
 from caffe_port.data.extras import need
 from caffe_port.errors import DataError
 
-_open: dict[str, tuple[Any, int]] = {}  # real path -> plyvel.DB, users: LevelDB opens a folder once a process
-_guard = threading.Lock()
+TABLES = (".ldb", ".sst")  # files that LevelDB never changes once they are there
 
 
-def _acquire(source: str) -> Any:
-    plyvel = need("plyvel", "leveldb", f"{source}: reading a LevelDB")
-    path = os.path.realpath(source)
-    with _guard:
-        db, users = _open.get(path, (None, 0))
-        if db is None:
-            try:
-                db = plyvel.DB(source, create_if_missing=False)
-            except plyvel.Error as e:
-                raise DataError(f"{source}: not a readable LevelDB ({e}); copy it again or make it anew") from None
-        _open[path] = db, users + 1
-        return db
+def _plyvel(what: str) -> Any:
+    """The package under either of its names; a DataError that starts with `what` where neither is installed."""
+    renamed = importlib.util.find_spec("plyvel") is None and importlib.util.find_spec("plyvel_next") is not None
+    return need("plyvel_next" if renamed else "plyvel", "leveldb", what)
 
 
-def _release(source: str) -> None:
-    path = os.path.realpath(source)
-    with _guard:
-        db, users = _open[path]
-        if users > 1:
-            _open[path] = db, users - 1
-        else:
-            del _open[path]
-            db.close()
+def _view(source: str) -> tempfile.TemporaryDirectory[str]:
+    """A folder of our own that shows the database: links to its tables, copies of its few small other files.
+
+    LevelDB locks and changes a folder merely to read it. Through a view the source stays as it is, may be read-only,
+    and serves several processes.
+    """
+    view = tempfile.TemporaryDirectory(prefix="leveldb-")
+    for name in os.listdir(source):
+        path, shown = os.path.abspath(os.path.join(source, name)), os.path.join(view.name, name)
+        if name.endswith(TABLES):
+            os.symlink(path, shown)
+        elif name == "CURRENT" or name.startswith("MANIFEST-") or name.endswith(".log"):
+            shutil.copyfile(path, shown)
+    return view
 
 
 class LevelDbCursor(Cursor):
     def __init__(self, source: str, db: Any) -> None:
         self.source = source
-        self.error = need("plyvel", "leveldb", f"{source}: reading a LevelDB").Error
+        self.error = _plyvel(f"{source}: reading a LevelDB").Error
         self.iterator = db.raw_iterator(verify_checksums=True)
         self.first()
 
@@ -86,21 +84,26 @@ class LevelDbCursor(Cursor):
 class LevelDbReader(Db):
     def __init__(self, source: str) -> None:
         self.source = source
-        self.db = _acquire(source)
+        plyvel = _plyvel(f"{source}: reading a LevelDB")
+        self.view = _view(source)
+        try:
+            self.db = plyvel.DB(self.view.name, create_if_missing=False)
+        except plyvel.Error as e:
+            self.view.cleanup()
+            raise DataError(f"{source}: not a readable LevelDB ({e}); copy it again or make it anew") from None
 
     def cursor(self) -> LevelDbCursor:
         return LevelDbCursor(self.source, self.db)
 
     def close(self) -> None:
-        if self.db is not None:
-            self.db = None
-            _release(self.source)
+        self.db.close()
+        self.view.cleanup()
 
 
 class LevelDbWriter(Writer):
     def __init__(self, source: str) -> None:
         super().__init__(source)
-        plyvel = need("plyvel", "leveldb", f"{source}: writing a LevelDB")
+        plyvel = _plyvel(f"{source}: writing a LevelDB")
         self.error = plyvel.Error
         try:
             self.db = plyvel.DB(source, create_if_missing=True)

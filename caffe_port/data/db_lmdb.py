@@ -111,6 +111,16 @@ class LmdbCursor(Cursor):
         except lmdb.Error as e:
             raise DataError(f"{self.source}: record {self.key!r} cannot be read ({e}); {AGAIN}") from None
 
+    def take(self) -> tuple[bytes, bytes, bool]:
+        try:
+            key, value = self.cursor.item()
+        except lmdb.Error as e:
+            raise DataError(f"{self.source}: record {self.key!r} cannot be read ({e}); {AGAIN}") from None
+        if self.cursor.next():
+            return key, value, False
+        self.first()
+        return key, value, True
+
     def first(self) -> None:
         if not self.cursor.first():
             raise DataError(f"{self.source}: the database is empty: it holds no record")

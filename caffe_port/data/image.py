@@ -14,6 +14,7 @@ from __future__ import annotations
 import functools
 import io
 import struct
+import zlib
 from typing import Any
 
 import numpy as np
@@ -105,6 +106,18 @@ def _check_end(data: bytes) -> None:
         raise ValueError("the JPEG is cut short")
 
 
+def _check_png(data: bytes) -> None:
+    """Pillow takes some damaged chunks as they are; OpenCV refuses them."""
+    at = len(PNG)
+    while at + 12 <= len(data):
+        length, kind = struct.unpack_from(">I4s", data, at)
+        end = at + 12 + length
+        critical = kind[:1].isupper()
+        if critical and zlib.crc32(data[at + 4 : end - 4]) != int.from_bytes(data[end - 4 : end], "big"):
+            raise ValueError("the PNG is damaged")
+        at = end
+
+
 def _scan_start(data: bytes) -> int:
     """Where a JPEG's pixels start: behind all headers, which may hold a thumbnail with an end mark of its own."""
     at = 2
@@ -130,6 +143,8 @@ def _decode_opencv(cv2: Any, data: bytes, color: bool | None) -> np.ndarray:
 def _decode_pillow(data: bytes, color: bool | None) -> np.ndarray:
     from PIL import Image, ImageOps
 
+    if data.startswith(PNG):
+        _check_png(data)
     try:
         image: Any = Image.open(io.BytesIO(data))
         image_format = image.format

@@ -7,6 +7,7 @@ records is spread. The number of threads therefore changes nothing but the speed
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -56,6 +57,34 @@ def default_workers() -> int:
     return min(8, cores)
 
 
+def _references(arrays: list[np.ndarray]) -> list[int]:
+    return [sys.getrefcount(array) for array in arrays]
+
+
+class Recycled:
+    """Arrays of earlier batches that nobody holds any more: memory fresh from the system costs more than filling it.
+
+    Held is what anything refers to, a tensor over an array's memory or a view of it too.
+    """
+
+    MOST = 16
+    UNHELD = _references([np.empty(0)])[0]  # what Python counts where a list alone refers to an array
+
+    def __init__(self) -> None:
+        self.arrays: list[np.ndarray] = []
+
+    def get(self, shape: tuple[int, ...]) -> np.ndarray:
+        """A float32 array of this shape, of any values."""
+        self.arrays = [array for array in self.arrays if array.shape == shape]
+        counts = _references(self.arrays)
+        if self.UNHELD in counts:
+            return self.arrays[counts.index(self.UNHELD)]
+        array = np.empty(shape, np.float32)
+        if len(self.arrays) < self.MOST:
+            self.arrays.append(array)
+        return array
+
+
 class Loader:
     """Makes batches. All but `close` is for one thread.
 
@@ -74,31 +103,25 @@ class Loader:
         self.skipped = 0
         self.pool: ThreadPoolExecutor | None = None
         self.pass_over = self.pass_between = 0
-        self.first_shape = self._first_shape()
+        self.arrays = Recycled()
+        self.first_shape = self.shape = self._first_shape()  # `shape`: of the last batch
 
     def load(self) -> Batch:
         """The next batch; before it so many are passed over, undecoded, as processes that share the batches take."""
         for _ in range(self.pass_over * self.batch_size):
             self.records.next()
-            self.transformer.draw()
+        self.transformer.draws(self.pass_over * self.batch_size)
         self.pass_over = self.pass_between
-        decoded = self._decoded()
-        places = [place for place, _ in decoded]
-        arrays = [array for _, (array, _) in decoded]
-        shape = self.transformer.out_shape(arrays[0].shape, places[0])
-        data = np.empty((len(arrays), *shape), np.float32)
-        if len({array.shape for array in arrays}) > 1:
-            self._check_shapes(arrays, places, shape)
-        elif data.size < SPREAD_FROM and not self.transformer.is_random:  # small pictures: calls cost more than numbers
-            self.transformer.apply(np.stack(arrays), None, data)
-            arrays = []
-        draws = [self.transformer.draw() for _ in arrays]
-        self._spread(lambda i: self.transformer.apply(arrays[i], draws[i], data[i]), range(len(arrays)), data.size)
-        labels = self.labels([label for _, (_, label) in decoded], [array.shape for array in arrays], draws)
-        return Batch(data, labels, self.state())
+        small = self.batch_size * int(np.prod(self.shape)) < SPREAD_FROM
+        data, labels = self._in_two_steps() if small or self.skip_bad else self._in_one_step()
+        return Batch(data, self.joined(labels), self.state())
 
-    def labels(self, labels: list[Any], shapes: list[tuple[int, ...]], draws: Sequence[Any]) -> np.ndarray:
-        """The batch's labels, of records of these shapes that were transformed by these draws (none: all alike)."""
+    def seen(self, label: Any, shape: tuple[int, ...], draw: Any) -> Any:
+        """What is left of a record's label after its array of this shape was transformed by this draw."""
+        return label
+
+    def joined(self, labels: list[Any]) -> np.ndarray:
+        """The batch's labels."""
         return np.array(labels, np.float32)
 
     def state(self) -> dict[str, Any]:
@@ -116,17 +139,66 @@ class Loader:
 
     # -- inside ------------------------------------------------------------------------------------------------------
 
-    def _check_shapes(self, arrays: list[np.ndarray], places: list[object], shape: tuple[int, int, int]) -> None:
-        for array, place in zip(arrays, places, strict=True):
-            own = self.transformer.out_shape(array.shape, place)
-            if own != shape:
+    def _in_one_step(self) -> tuple[np.ndarray, list[Any]]:
+        """Every record decoded and at once transformed, while its pixels are still in the processor's cache."""
+        records = [self.records.next() for _ in range(self.batch_size)]
+        draws = self.transformer.draws(self.batch_size)
+        data = self.arrays.get((self.batch_size, *self.shape))
+
+        def one(i: int) -> tuple[Any, np.ndarray | None]:
+            """The label, and the array where it does not fit into `data`."""
+            place, payload = records[i]
+            array, label = self.records.decode(place, payload)
+            if self.transformer.out_shape(array.shape, place) != self.shape:
+                return self.seen(label, array.shape, draws[i]), array
+            self.transformer.apply(array, draws[i], data[i])
+            return self.seen(label, array.shape, draws[i]), None
+
+        done = self._spread(one, range(self.batch_size), data.size)
+        if any(array is not None for _, array in done):
+            places = [place for place, _ in records]
+            shapes = [self.shape if a is None else self.transformer.out_shape(a.shape) for _, a in done]
+            self.shape = self._one_shape(shapes, places)  # of all of them, so none is in `data`
+            data = self.arrays.get((self.batch_size, *self.shape))
+            for i, (_, array) in enumerate(done):
+                if array is not None:
+                    self.transformer.apply(array, draws[i], data[i])
+        return data, [label for label, _ in done]
+
+    def _in_two_steps(self) -> tuple[np.ndarray, list[Any]]:
+        """All records decoded, bad ones left out where that is wanted, then all transformed."""
+        decoded = self._decoded()
+        places = [place for place, _ in decoded]
+        arrays = [array for _, (array, _) in decoded]
+        alike = len({array.shape for array in arrays}) == 1
+        checked = zip(arrays[:1] if alike else arrays, places, strict=False)
+        shape = self._one_shape([self.transformer.out_shape(array.shape, place) for array, place in checked], places)
+        data = self.arrays.get((len(arrays), *shape))
+        if alike and data.size < SPREAD_FROM and not self.transformer.is_random:
+            self.transformer.apply_all(arrays, data)
+            draws: Sequence[Any] = [None] * len(arrays)
+        else:
+            draws = self.transformer.draws(len(arrays))
+            self._spread(lambda i: self.transformer.apply(arrays[i], draws[i], data[i]), range(len(arrays)), data.size)
+        pairs = zip(decoded, draws, strict=True)
+        return data, [self.seen(label, array.shape, draw) for (_, (array, label)), draw in pairs]
+
+    @staticmethod
+    def _one_shape(shapes: list[tuple[int, int, int]], places: list[object]) -> tuple[int, int, int]:
+        """The shape that all of them have."""
+        for own, place in zip(shapes, places, strict=False):
+            if own != shapes[0]:
                 raise DataError(
-                    f"{place}: it is {own} (channels, height, width), {places[0]} of the same batch is {shape}; "
+                    f"{place}: it is {own} (channels, height, width), {places[0]} of the same batch is {shapes[0]}; "
                     "give a crop_size, resize the pictures, or use batch_size 1"
                 )
+        return shapes[0]
 
     def _decoded(self) -> list[tuple[object, Decoded]]:
         """As many records as a batch has, decoded, in order."""
+        if not self.skip_bad:
+            taken = [self.records.next() for _ in range(self.batch_size)]
+            return [(place, self.records.decode(place, payload)) for place, payload in taken]
         good: list[tuple[object, Decoded]] = []
         bad_in_a_row = 0
         while len(good) < self.batch_size:
@@ -144,16 +216,13 @@ class Loader:
         return good
 
     def _decode(self, record: tuple[object, Any]) -> Decoded | DataError:
-        """The record, or the error: the reading thread decides what becomes of it."""
+        """The record, or what is wrong with it: the reading thread decides what becomes of it."""
         place, payload = record
         try:
             decoded = self.records.decode(place, payload)
-            if self.skip_bad:
-                shape = self.transformer.out_shape(decoded[0].shape, place)
-                if shape != self.first_shape:
-                    raise DataError(
-                        f"{place}: it is {shape} (channels, height, width), the others are {self.first_shape}"
-                    )
+            shape = self.transformer.out_shape(decoded[0].shape, place)
+            if shape != self.first_shape:
+                raise DataError(f"{place}: it is {shape} (channels, height, width), the others are {self.first_shape}")
         except DataError as e:
             return e
         return decoded

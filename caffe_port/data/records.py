@@ -78,13 +78,16 @@ class DbRecords(Records):
         rank, world = self.stride
         while world > 1 and self.offset % world != rank:
             self._step()
-        record = datums.Where(self.db.source, self.cursor.key), self.cursor.value
-        self._step()
-        return record
+        key, value, wraps = self.cursor.take()
+        self._passed(wraps)
+        return datums.Where(self.db.source, key), value
 
     def _step(self) -> None:
+        self._passed(self.cursor.next())
+
+    def _passed(self, wraps: bool) -> None:
         self.offset += 1
-        if self.cursor.next():
+        if wraps:
             self.wrapped()
 
     def decode(self, place: object, payload: bytes) -> Decoded:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any, ClassVar
 
 import numpy as np
@@ -125,25 +124,24 @@ class BoxLoader(Loader):
         self.param = param
         super().__init__(*arguments, **more)
 
-    def labels(self, labels: list[Any], shapes: list[tuple[int, ...]], draws: Sequence[Any]) -> np.ndarray:
+    def seen(self, label: Any, shape: tuple[int, ...], draw: Any) -> Any:
         t = self.param.transform_param
         emit = t.emit_constraint if t.HasField("emit_constraint") else None
-        shown = []
-        for i, boxes in enumerate(labels):
-            shape, draw = (shapes[i], draws[i]) if shapes else (None, None)
-            boxes = seen_through(self.window(shape, draw), boxes, emit)
-            if t.mirror and draw is not None and draw[0] < 0.5:
-                boxes[:, [2, 4]] = 1 - boxes[:, [4, 2]]
-            shown.append(boxes)
+        boxes = seen_through(self.window(shape, draw), label, emit)
+        if t.mirror and draw is not None and draw[0] < 0.5:
+            boxes[:, [2, 4]] = 1 - boxes[:, [4, 2]]
+        return boxes
+
+    def joined(self, labels: list[Any]) -> np.ndarray:
         if self.param.annotated_data_param.yolo_data_type:
-            return self.yolo(shown)
-        rows = [np.concatenate([np.full((len(boxes), 1), float(i)), boxes], 1) for i, boxes in enumerate(shown)]
+            return self.yolo(labels)
+        rows = [np.concatenate([np.full((len(boxes), 1), float(i)), boxes], 1) for i, boxes in enumerate(labels)]
         found = np.concatenate(rows).astype(np.float32)
         return (found if len(found) else np.full((1, 8), -1, np.float32))[None, None]
 
-    def window(self, shape: tuple[int, ...] | None, draw: Any) -> np.ndarray:
+    def window(self, shape: tuple[int, ...], draw: Any) -> np.ndarray:
         """What the crop leaves, as shares of the picture."""
-        if shape is None or not self.transformer.crop:
+        if not self.transformer.crop:
             return np.array([0.0, 0.0, 1.0, 1.0])
         rows, columns = self.transformer._window(shape, draw)
         height, width = shape[-2:]

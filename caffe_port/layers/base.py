@@ -7,6 +7,9 @@ A layer lives in one file, in one class named by its Caffe type. Its life is Caf
     layer.top_shapes(bottom_shapes)    as often as shapes change: the shape rule (`Reshape`), pure
     layer.forward(*bottoms)            tensors in, tensors out; autograd gives `Backward`
 
+Blobs without values (an empty batch, an axis of size 0) abort in Caffe. Here a layer does what its definition says of
+nothing: no values, a loss of 0 or 0/0, or an error where there is nothing to choose from; its docstring says which.
+
 Source: include/caffe/layer.hpp of BVLC Caffe 1.0.
 """
 
@@ -18,7 +21,8 @@ from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 import torch
 from torch import Tensor, nn
 
-from caffe_port.errors import LayerError, ShapeError, UnsupportedError
+from caffe_port.blob import SHAPE_RULE, is_shape
+from caffe_port.errors import CaffeError, LayerError, ShapeError, UnsupportedError
 from caffe_port.filler import fill
 from caffe_port.proto import caffe_pb2
 from caffe_port.proto.frozen import frozen
@@ -68,15 +72,17 @@ class Layer(nn.Module):
     """Whether Caffe makes up the top that the definition leaves out (loss layers)."""
     frozen_blobs: bool = False
     """Whether the blobs are statistics that no solver may move (BatchNorm)."""
+    diffs_at_any_rate: ClassVar[bool] = False
+    """Whether Caffe computes the blobs' diffs even where lr_mult is 0 (they count in the norm that is clipped)."""
     verbose: bool = False
-    """Whether a data layer logs each new start of its source, as Caffe's do."""
+    """Whether a layer logs what Caffe's logs in forward: each new start of a source, each file written."""
     fork_fields: ClassVar[tuple[str, ...]] = ()
     """Options of forks in Caffe's own messages that the layer knows ("pooling_param.ceil_mode"); others are refused."""
     top_is_free: bool = False
     """Whether backward neither needs the top nor shares memory with it: then an in-place ReLU may overwrite it."""
     memory: ClassVar[tuple[str, ...]] = ()
     """Attributes besides the blobs that forward leaves for the next one (numbers, lists of tensors, None)."""
-    layers_inside: ClassVar[int] = 0
+    layers_inside: int = 0
     """How many layers Caffe's own implementation makes inside this one; only its log shows them."""
 
     def __init__(self, param: Any, phase: int = TEST) -> None:
@@ -85,6 +91,7 @@ class Layer(nn.Module):
         self._frozen: Any = None
         self.phase = phase
         self.shared: dict[str, tuple[Layer, str, Shape]] = {}
+        self.notes: list[tuple[str, str]] = []  # what Caffe logs while it sets the layer up: place, message
 
     # -- to be written by each layer ---------------------------------------------------------------------------------
 
@@ -100,6 +107,14 @@ class Layer(nn.Module):
 
     def rewrites(self, top: int) -> bool:
         """Whether every forward makes this top anew; if not, only the first does, and what is put there stays."""
+        return True
+
+    def shares_memory(self) -> bool:
+        """Whether in Caffe all tops are the first bottom's memory, so that a layer in place on one changes all."""
+        return False
+
+    def changes_values(self) -> bool:
+        """Whether a top differs from the bottom at all."""
         return True
 
     def onnx(self, graph: OnnxGraph, bottoms: list[str], tops: list[str]) -> None:
@@ -147,10 +162,16 @@ class Layer(nn.Module):
     def add_blob(self, name: str, shape: Sequence[int], filler: Any = None, learned: bool = True) -> None:
         """Make the blob `name` (in `blob_names`) and fill it; `filler` None: zeros.
 
-        `learned=False` makes a buffer: no gradient ever reaches it (BatchNorm's statistics).
+        `learned=False` makes a buffer: no gradient ever reaches it (BatchNorm's statistics). Raises LayerError for a
+        blob that Caffe does not have either, and where there is no memory for it.
         """
-        value = torch.zeros(tuple(shape), dtype=torch.get_default_dtype())
-        if filler is not None:
+        if not is_shape(shape):
+            raise self.shape_error(f"blob '{name}' would be {tuple(shape)}; {SHAPE_RULE}")
+        try:
+            value = torch.zeros(tuple(shape), dtype=torch.get_default_dtype())
+        except RuntimeError as e:  # torch's allocator
+            raise self.error(f"blob '{name}' would be {tuple(shape)}, for which there is no memory") from e
+        if filler is not None and not value.is_meta:  # on "meta" only shapes are wanted
             fill(value, filler, where=f"{self.title}: blob '{name}'")
         if learned:
             self.register_parameter(name, nn.Parameter(value))
@@ -184,6 +205,20 @@ class Layer(nn.Module):
         owner, owner_name, shape = shared[name]
         value = getattr(owner, owner_name)
         return value if tuple(value.shape) == shape else value.view(shape)
+
+
+def guarded(layer: Layer, run: Callable[..., Any], *arguments: Any) -> Any:
+    """`run(*arguments)`; what Python or torch raise in it becomes an error that names the layer.
+
+    For what no check of the layer's own foresaw: its author should see the cause, its user the place.
+    """
+    try:
+        return run(*arguments)
+    except (CaffeError, torch.cuda.OutOfMemoryError):
+        raise
+    except (ArithmeticError, LookupError, RuntimeError, TypeError, ValueError) as e:
+        given = [tuple(a.shape) if isinstance(a, Tensor) else a for a in arguments]
+        raise layer.error(f"fails on {', '.join(map(str, given)) or 'its options'}: {type(e).__name__}: {e}") from e
 
 
 REGISTRY: dict[str, type[Layer]] = {}

@@ -49,5 +49,8 @@ class Concat(Layer):
     def forward(self, *bottoms: Tensor) -> Tensor:
         return bottoms[0] if len(bottoms) == 1 else torch.cat(bottoms, self._axis(bottoms[0].dim()))
 
+    def shares_memory(self) -> bool:
+        return len(self.param.bottom) == 1
+
     def onnx(self, graph: OnnxGraph, bottoms: list[str], tops: list[str]) -> None:
         graph.node("Concat", bottoms, tops, axis=self._axis(len(graph.shape(bottoms[0]))))

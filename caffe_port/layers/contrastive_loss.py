@@ -23,7 +23,8 @@ class ContrastiveLoss(Layer):
     x 1), and N labels y: not 0 (cut to a whole number) for similar. Top: the loss (). `margin` defaults to 1.
 
     The gradient to a of a dissimilar pair is -(margin - d)/(d + 1e-4) (a - b)/N inside the margin, Caffe's own, which
-    the 1e-4 keeps finite at d = 0 and which is not quite the derivative; b gets the negative. An empty batch gives NaN.
+    the 1e-4 keeps finite at d = 0 and which is not quite the derivative; b gets the negative. An empty batch gives
+    NaN, and so does a NaN in a or b (in a dissimilar pair without a gradient).
 
     Source: contrastive_loss_layer.cpp of BVLC Caffe 1.0. torch has no such operation on pairs of vectors.
     """
@@ -66,7 +67,8 @@ class _Contrast(torch.autograd.Function):
         apart = gap > 0
         slope = torch.where(alike, torch.ones_like(squared), torch.where(apart, slope, nothing))
         ctx.save_for_backward(difference * (slope / a.shape[0]).unsqueeze(1) if a.shape[0] else difference)
-        return torch.where(alike, squared, torch.where(apart, cost, nothing)).sum() / a.shape[0] / 2
+        beyond = gap <= 0  # and not ~apart: a NaN distance costs NaN
+        return torch.where(alike, squared, torch.where(beyond, nothing, cost)).sum() / a.shape[0] / 2
 
     @staticmethod
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:

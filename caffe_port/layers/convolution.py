@@ -25,7 +25,8 @@ class Convolution(Layer):
     Blobs: weight (num_output, C / group, kernel...), bias (num_output) unless bias_term is false.
     `engine` and `force_nd_im2col` choose among Caffe's implementations and are read past. Forks' other spellings of
     dilation are read: dilation_h and dilation_w, and DeepLab's hole, hole_h and hole_w. Raises for kernel, stride or
-    pad given twice, channels that group does not divide, a bottom too small for the kernel, and over 3 spatial axes.
+    pad given twice, channels that group does not divide, a bottom without channels or pixels or too small for the
+    kernel, and over 3 spatial axes. The leading axes may be empty.
 
     Source: src/caffe/layers/base_conv_layer.cpp, conv_layer.cpp. It is torch's conv (a correlation), but for `axis`.
     """
@@ -66,6 +67,8 @@ class Convolution(Layer):
                 f"not for a bottom {shape}"
             )
         spatial = shape[g.axis + 1 :]
+        if not self.channels or 0 in spatial:
+            raise self.shape_error(f"a bottom of {shape} has no channel or no pixel")
         sizes = g.up_sizes(spatial) if self.reverse else g.out_sizes(spatial)
         check_sizes(self, shape, sizes)
         return [(*shape[: g.axis], self.param.convolution_param.num_output, *sizes)] * len(bottom_shapes)

@@ -21,11 +21,12 @@ class Data(PrefetchingLayer):
 
     Beyond Caffe: a record without a label, with too few numbers, or cut short is an error (Caffe goes on with 0, with
     foreign memory, with gray). `rand_skip` starts the TRAIN phase at a random record below it, as Caffe did before 1.0,
-    which ignores the option; the TEST phase ignores it.
+    which ignores the option; the TEST phase ignores it. `force_encoded_color` does nothing, as in Caffe 1.0.
     Source: data_layer.cpp, base_data_layer.cpp of BVLC Caffe 1.0; see data/transformer.py, data/datum.py, data/db.py.
     """
 
     tops = (1, 2)
+    size_place = "data_layer.cpp:45"
 
     @property
     def batch_size(self) -> int:

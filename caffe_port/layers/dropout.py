@@ -32,6 +32,9 @@ class Dropout(Layer):
     def scale_train(self) -> bool:
         return self.param.dropout_param.scale_train
 
+    def changes_values(self) -> bool:
+        return self.phase == TRAIN or not self.scale_train
+
     def forward(self, bottom: Tensor) -> Tensor:
         keep = 1.0 - self.param.dropout_param.dropout_ratio
         if self.phase == TRAIN:

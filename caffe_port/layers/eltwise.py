@@ -21,7 +21,9 @@ class Eltwise(Layer):
     """y = prod_i x_i, sum_i coeff_i x_i (the default; coefficients default to 1) or max_i x_i.
 
     Bottoms: two or more of one shape, which is the top's; nothing is broadcast. `coeff` belongs to SUM: PROD refuses
-    it, MAX ignores it, and it is given once a bottom or not at all.
+    it, MAX ignores it, and it is given once a bottom or not at all. In place on the first bottom is refused for SUM
+    and MAX: Caffe overwrites that bottom before it reads it, so that it drops out. PROD may be; its gradient is the
+    definition's then, where Caffe's diffs overwrite each other.
 
     Gradient of PROD: the product of the others; with `stable_prod_grad: false` y / x_i, which is NaN or inf where x_i
     is 0, as in Caffe. Gradient of MAX: to one bottom alone; the second wins a tie with the first, after that the
@@ -38,6 +40,11 @@ class Eltwise(Layer):
             raise self.error(f"{len(p.coeff)} coefficients for {len(bottom_shapes)} bottoms; give one each, or none")
         if p.coeff and p.operation == PROD:
             raise self.error("coefficients are for operation SUM, not for PROD")
+        if p.operation != PROD and self.param.bottom[0] == self.param.top[0]:
+            raise self.error(
+                f"in place on '{self.param.top[0]}' Caffe loses that bottom; name the top differently "
+                "(or leave that bottom out, to get the others alone as Caffe does)"
+            )
         self.coeff = list(p.coeff) or [1.0] * len(bottom_shapes)
         self.top_is_free = p.operation == SUM
 

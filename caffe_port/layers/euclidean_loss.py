@@ -15,7 +15,7 @@ class EuclideanLoss(Layer):
     """loss = 1/(2N) sum (a - b)^2.
 
     Bottoms: a and b (N x ...), the same N and the same count a sample (the shapes may differ). Top: the loss ().
-    Both bottoms get gradients: (a - b)/N and its negative. An empty batch gives NaN (0/0), as in Caffe.
+    Both bottoms get gradients: (a - b)/N and its negative. An empty batch gives NaN (0/0).
 
     Source: euclidean_loss_layer.cpp of BVLC Caffe 1.0. Unlike `F.mse_loss`: halved, and divided by N and not by the
     count.

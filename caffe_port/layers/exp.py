@@ -16,7 +16,7 @@ from caffe_port.layers.base import Layer, Shape, register
 class Exp(Layer):
     """y = base ^ (shift + scale * x), element by element; base -1 (the default) means e.
 
-    Bottom and top: any shape. Raises for a base that is not positive. Computed as Caffe does, as
+    Bottom and top: any shape. NaN stays NaN. Raises for a base that is not positive. Computed as Caffe does, as
     base ^ shift * exp(log(base) * scale * x). Source: src/caffe/layers/exp_layer.cpp:8-59.
     """
 

@@ -40,6 +40,9 @@ class Flatten(Layer):
     def forward(self, x: Tensor) -> Tensor:
         return x.reshape(self.top_shapes([tuple(x.shape)])[0])
 
+    def shares_memory(self) -> bool:
+        return True
+
     def onnx(self, graph: OnnxGraph, bottoms: list[str], tops: list[str]) -> None:
         start, end = self._range(len(graph.shape(bottoms[0])))
         onnx_reshape(self, graph, bottoms, tops, start, [-1] if end > start else [1], end)

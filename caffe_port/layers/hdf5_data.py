@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from caffe_port import log
 from caffe_port.data.extras import need
 from caffe_port.errors import DataError
 from caffe_port.layers.base import TRAIN, Layer, Shape, register
@@ -45,12 +46,21 @@ class HDF5Data(Layer):
             raise DataError(f"{self.title}: {p.source}: the list of HDF5 files cannot be read: {e}") from None
         if not self.files:
             raise DataError(f"{self.title}: {p.source}: the list of HDF5 files is empty; name one file a line")
+        self.notes += [
+            ("hdf5_data_layer.cpp:81", f"Loading list of HDF5 filenames from: {p.source}"),
+            ("hdf5_data_layer.cpp:95", f"Number of HDF5 files: {len(self.files)}"),
+        ]
         self.rank, self.world = 0, 1
         seed = int(torch.randint(0, 2**31 - 1, ())) if p.shuffle else None
         self.row_shapes: list[Shape] | None = None
+        self.kinds: list[str] = []
         self.loaded: str | None = None
         self.restore({"round": 0, "file": 0, "row": 0, "offset": 0, "seed": seed})
         self.row_shapes = [tuple(a.shape[1:]) for a in self.arrays]
+        for kind in self.kinds:
+            line, name = (33, "FLOAT") if kind == "f" else (36, "INTEGER")
+            if log.first_time(f"hdf5.cpp:{line}"):
+                self.notes.append((f"hdf5.cpp:{line}", f"Datatype class: H5T_{name}"))
 
     def top_shapes(self, bottom_shapes: list[Shape]) -> list[Shape]:
         assert self.row_shapes is not None
@@ -113,6 +123,7 @@ class HDF5Data(Layer):
         return np.random.default_rng([self.seed, self.round, stream]).permutation(count)
 
     def _read(self, name: str) -> list[np.ndarray]:
+        self.kinds.clear()
         try:
             with self.h5py.File(name, "r") as file:
                 arrays = [self._data_set(file, name, top) for top in self.param.top]
@@ -141,4 +152,5 @@ class HDF5Data(Layer):
                 f"{self.title}: {name}: data set '{top}' is {stored.dtype} of shape {stored.shape}; "
                 "it must be numbers with at least one axis"
             )
+        self.kinds.append(stored.dtype.kind)
         return stored[...].astype(np.float32)

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from torch import Tensor
 
+from caffe_port import log
 from caffe_port.data.extras import need
 from caffe_port.layers.base import Layer, Shape, register
 
@@ -44,6 +45,8 @@ class HDF5Output(Layer):
 
     def forward(self, *bottoms: Tensor) -> tuple[Tensor, ...]:
         h5py = need("h5py", "hdf5", f"{self.title}: writing")
+        if self.verbose:
+            log.info("hdf5_output_layer.cpp:33", f"Saving HDF5 file {self.file_name}")
         try:
             with h5py.File(self.file_name, "a" if self.started else "w") as file:
                 for name, bottom in zip(("data", "label"), bottoms, strict=True):
@@ -51,6 +54,8 @@ class HDF5Output(Layer):
         except (OSError, ValueError) as e:
             raise self.error(f"{os.path.abspath(self.file_name)} cannot be written: {e}") from None
         self.started = True
+        if self.verbose:
+            log.info("hdf5_output_layer.cpp:38", f"Successfully saved {len(bottoms[0])} rows")
         return ()
 
     def _append(self, file: Any, name: str, bottom: Tensor) -> None:

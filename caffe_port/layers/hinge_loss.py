@@ -17,8 +17,8 @@ class HingeLoss(Layer):
     """loss = 1/N sum_n sum_k max(0, 1 - d_nk x_nk)^p with d = 1 for the label's class and -1 for all others.
 
     p is 1 (`hinge_loss_param { norm: L1 }`, the default) or 2 (L2). Bottoms: scores x (N x K; further axes are
-    flattened into the classes), N labels. Top: the loss (). At the kink the gradient is 0. An empty batch gives NaN, as
-    in Caffe.
+    flattened into the classes), N labels. Top: the loss (). At the kink the gradient is 0. An empty batch gives NaN,
+    and so does a NaN score (Caffe takes it for a hinge at rest, 0).
 
     Source: hinge_loss_layer.cpp of BVLC Caffe 1.0. Unlike `F.multi_margin_loss`: every class against zero, no class
     against another; divided by N only.

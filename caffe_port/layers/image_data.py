@@ -26,6 +26,7 @@ class ImageData(PrefetchingLayer):
     """
 
     tops = (2, 2)
+    size_place = "image_data_layer.cpp:90"
 
     @property
     def batch_size(self) -> int:
@@ -42,6 +43,12 @@ class ImageData(PrefetchingLayer):
             raise self.error("new_height and new_width belong together: give both or neither")
         lines = read_list(p.source)
         skip = int(np.random.default_rng([seed, 1]).integers(p.rand_skip)) if p.rand_skip else 0
+        self.notes.append(("image_data_layer.cpp:38", f"Opening file {p.source}"))
+        if p.shuffle:
+            self.notes.append(("image_data_layer.cpp:53", "Shuffling data"))
+        self.notes.append(("image_data_layer.cpp:63", f"A total of {len(lines)} images."))
+        if p.rand_skip:
+            self.notes.append(("image_data_layer.cpp:70", f"Skipping first {skip} data points."))
         if skip >= len(lines):
             raise self.error(f"rand_skip {p.rand_skip} drew {skip} lines to skip, {p.source} has {len(lines)}")
         size = (p.new_height, p.new_width) if p.new_height else None

@@ -16,7 +16,8 @@ class Log(Layer):
     """y = log_base(shift + scale * x), element by element; base -1 (the default) means e.
 
     Bottom and top: any shape. Where the argument is 0 y is minus infinity, below 0 it is NaN. Raises for a base that is
-    not positive, and for base 1, which has no logarithm. Source: src/caffe/layers/log_layer.cpp:8-76.
+    not positive, and for base 1, which has no logarithm. In place Caffe overwrites the top's diff before it reads it;
+    here the gradient is as elsewhere. Source: src/caffe/layers/log_layer.cpp:8-76.
     """
 
     def setup(self, bottom_shapes: list[Shape]) -> None:

@@ -18,11 +18,13 @@ class LRN(Layer):
     """y = x * s ^ -beta, where s grows with the squares around x. Bottom and top: (N, C, H, W).
 
     * ACROSS_CHANNELS: s = k + alpha / local_size * (sum of x^2 over local_size channels centred on this one); channels
-      that do not exist count as 0.
+      that do not exist count as 0. NaN reaches the channels whose window holds it (Caffe's running sum carries it on).
     * WITHIN_CHANNEL: s = 1 + alpha * (sum of x^2 over a local_size x local_size square) / local_size^2; pixels that do
       not exist count as 0. `k` is not used here, in Caffe neither.
 
-    Raises unless local_size is odd and the bottom has 4 axes. `engine` is read past: CUDNN's is the same function.
+    Raises unless local_size is odd and the bottom has 4 axes (WITHIN_CHANNEL: and pixels). `engine` is read past:
+    CUDNN's is the same function. In place Caffe overwrites what it still needs (its CPU code in forward, too); here
+    that changes nothing.
     Source: src/caffe/layers/lrn_layer.cpp. torch's local_response_norm is the first form only.
     """
 
@@ -34,6 +36,8 @@ class LRN(Layer):
     def top_shapes(self, bottom_shapes: list[Shape]) -> list[Shape]:
         if len(bottom_shapes[0]) != 4:
             raise self.shape_error(f"the bottom must have 4 axes (num, channels, height, width): {bottom_shapes[0]}")
+        if self.within and 0 in bottom_shapes[0][1:]:
+            raise self.shape_error(f"a bottom of {bottom_shapes[0]} has no channel or no pixel")
         return [bottom_shapes[0]]
 
     @property

@@ -16,7 +16,7 @@ class MultinomialLogisticLoss(Layer):
 
     Bottoms: probabilities p (N x K; further axes are flattened into the classes), N labels. Top: the loss (). The
     gradient is -1/(N max(p, 1e-20)) at the label's class and 0 elsewhere; labels get none. A label that is no class
-    raises LayerError on the CPU. An empty batch gives NaN (0/0), as in Caffe.
+    raises LayerError on the CPU. An empty batch gives NaN (0/0).
 
     Source: multinomial_logistic_loss_layer.cpp of BVLC Caffe 1.0. Unlike `F.nll_loss` it takes probabilities and not
     their logarithms. SoftmaxWithLoss is the same with a stable gradient.

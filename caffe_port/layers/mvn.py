@@ -18,7 +18,8 @@ class MVN(Layer):
     Bottom (N, C, H, W), missing axes at the end counting 1; top with these 4 axes, as in Caffe. Without
     normalize_variance only the mean is subtracted. The variance is the mean square; eps stands outside the root.
     The gradient is Caffe's, (dy - mean(dy) - y * mean(dy * y)) / (sqrt(variance) + eps), which is the derivative for
-    eps 0 and finite where the variance is 0. Raises for a bottom of over 4 axes.
+    eps 0 and finite where the variance is 0; also in place, where Caffe's own diffs overwrite each other. Raises for a
+    bottom of over 4 axes.
     Source: src/caffe/layers/mvn_layer.cpp. torch's instance and layer norm have eps under the root.
     """
 

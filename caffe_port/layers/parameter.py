@@ -13,11 +13,14 @@ class Parameter(Layer):
     diff.
 
     No bottoms. Source: parameter_layer.hpp of BVLC Caffe 1.0, which has no filler either: values come from weights or
-    from the program. It is an `nn.Parameter` handed out.
+    from the program. There blob and top are one memory, so several passes before an update (iter_size) leave the last
+    one's diff, and a loss weight on the top is lost; here diffs add up and the weight counts. It is an `nn.Parameter`
+    handed out.
     """
 
     blob_names = ("w",)
     bottoms = (0, 0)
+    diffs_at_any_rate = True
 
     def setup(self, bottom_shapes: list[Shape]) -> None:
         self.add_blob("w", self.param.parameter_param.shape.dim)

@@ -74,6 +74,14 @@ class Window:
         h, w = (max(0, (count - 1) * s + k - n - p) for count, n, k, s, p in axes)
         return h, w
 
+    def pads_after_any(self) -> tuple[int, int] | None:
+        """Pads below and to the right that give Caffe's windows, rounding down, at every size of the plane; None where
+        none do: where the last window might be clipped. Rounding up is rounding down with stride - 1 more."""
+        if self.ceil and any(s + p > k for s, p, k in zip(self.stride, self.pad, self.kernel, strict=True)):
+            return None
+        h, w = (p + (s - 1 if self.ceil else 0) for p, s in zip(self.pad, self.stride, strict=True))
+        return h, w
+
     def padded(self, x: Tensor, value: float) -> Tensor:
         """`x` with explicit pads, such that a pool without padding and rounding up sees Caffe's windows."""
         (top, left), (bottom, right) = self.pad, self.pads_after((x.shape[-2], x.shape[-1]))
@@ -134,9 +142,12 @@ def ave_pool(x: Tensor, window: Window) -> Tensor:
 def onnx_pool(graph: Any, op: str, x: str, size: Any, window: Window, outputs: Any = 1, **attributes: Any) -> Any:
     """`op` (MaxPool or AveragePool) over planes of `size` with explicit pads, never with ceil_mode.
 
-    onnxruntime wants every pad smaller than the kernel; a larger one becomes a Pad node.
+    onnxruntime wants every pad smaller than the kernel; a larger one becomes a Pad node. MaxPool, which leaves its pads
+    out, gets pads that fit planes of every size where there are such.
     """
     before, after = window.pad, window.pads_after(size)
+    if op == "MaxPool" and isinstance(outputs, list) and len(outputs) == 1:
+        after = window.pads_after_any() or after
     pads = [*before, *after]
     if any(p >= k for p, k in zip(pads, window.kernel * 2, strict=True)):
         amounts = graph.const(np.array([0, 0, *before, 0, 0, *after], np.int64), "pads")

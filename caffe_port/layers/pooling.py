@@ -30,7 +30,7 @@ class Pooling(Layer):
 
     `global_pooling` makes the window the whole plane. `ceil_mode: false`, a spelling of forks, is round_mode FLOOR.
     `engine` is read past. Raises for kernel, stride and pad given twice or by halves, pad >= kernel, pad with
-    STOCHASTIC, and planes too small for one window.
+    STOCHASTIC, no channels, and planes too small for one window. The batch may be empty.
 
     Source: src/caffe/layers/pooling_layer.cpp. torch's pools differ in the number of windows, refuse pad > kernel / 2,
     and let NaN win.
@@ -72,6 +72,8 @@ class Pooling(Layer):
             raise self.shape_error(f"the bottom must have 4 axes (num, channels, height, width), not {shape}")
         size = (shape[2], shape[3])
         counts = self.window(size).counts(size)
+        if not shape[1]:
+            raise self.shape_error(f"a bottom of {shape} has no channel")
         if min(counts) < 1 or min(size) < 1:
             kernel = self.window(size).kernel
             raise self.shape_error(f"no window {kernel} fits a plane of {size} with this pad and rounding")

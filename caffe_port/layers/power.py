@@ -19,7 +19,8 @@ class Power(Layer):
     Bottom and top: any shape. Where power or scale is 0 the bottom is not looked at: y is 1, or shift ^ power, even for
     NaN, and the gradient is 0. A negative base gives NaN unless the power is whole, as C's pow does.
     Source: src/caffe/layers/power_layer.cpp:8-93. Caffe computes the derivative as
-    power * scale * y / (shift + scale * x), which is 0 / 0 where the base is 0; here it is its own value there.
+    power * scale * y / (shift + scale * x), which is 0 / 0 where the base is 0; here it is its own value there. In
+    place Caffe writes that derivative over the top's diff before it reads it; here the gradient is as elsewhere.
     """
 
     def setup(self, bottom_shapes: list[Shape]) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import weakref
 from collections.abc import Callable
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
@@ -34,6 +34,8 @@ class PrefetchingLayer(Layer):
     role = "data"
     bottoms = (0, 0)
     verbose: bool = False
+    size_place: ClassVar[str] = ""
+    """Where Caffe's own layer logs the size of its data."""
 
     def transformer(self) -> Transformer:
         """What every record goes through."""
@@ -77,6 +79,9 @@ class PrefetchingLayer(Layer):
                 raise
         except DataError as e:
             raise self._named(e) from None
+        if self.size_place:
+            size = (self.batch_size, *loader.first_shape)
+            self.notes.append((self.size_place, f"output data size: {','.join(map(str, size))}"))
         self.stream = Stream(loader, self.depth, f"prefetch {self.name}")
         weakref.finalize(self, self.stream.close)
 

@@ -70,8 +70,6 @@ class Python(Layer):
 
     def setup(self, bottom_shapes: list[Shape]) -> None:
         p = self.param.python_param
-        if not p.module or not p.layer:
-            raise self.error('needs python_param { module: "..." layer: "..." }')
         self.where = f"{p.module}.{p.layer}"
         if not bottom_shapes:
             self.role = "data"
@@ -81,12 +79,16 @@ class Python(Layer):
         by_name = dict(zip(self.param.bottom, self.bottom_blobs, strict=False))
         self.top_blobs = [by_name.get(name) or NumpyBlob() for name in self.param.top]  # in-place: the same blob
         self.runs = self.current = 0
-        cls = self._load_class(p.module, p.layer)
+        cls = self.load_class()
         self.user = self._guard("the constructor", cls, self.param)
         self.user.param_str, self.user.phase, self.user.blobs = p.param_str, self.phase, BlobVec(self)
         self._call("setup", self.bottom_blobs, self.top_blobs)
 
-    def _load_class(self, module: str, name: str) -> Any:
+    def load_class(self) -> Any:
+        """The user's class. An error of its module's import is an ImportError as well."""
+        module, name = self.param.python_param.module, self.param.python_param.layer
+        if not module or not name:
+            raise self.error('needs python_param { module: "..." layer: "..." }')
         importlib.import_module("caffe_port.pycaffe.alias").install()
         if os.getcwd() not in sys.path and "" not in sys.path:
             sys.path.append(os.getcwd())

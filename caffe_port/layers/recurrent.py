@@ -26,12 +26,15 @@ class Recurrent(Layer):
 
     Without expose_hidden the state stays in the layer: the next forward goes on from it wherever its first cont is not
     0, until `reset()` or a change of N. No gradient goes to cont, into or out of states: Caffe ends
-    backpropagation at the first step, exposed or not. Raises for shapes that do not fit, and when T changes.
+    backpropagation at the first step, exposed or not. A NaN in the state stays there past a cont of 0 (0 * NaN) until
+    `reset()`. `debug_info` only makes Caffe's inner net talk. Raises for shapes that do not fit, no step, and when T
+    changes.
     """
 
     bottoms: ClassVar[tuple[int, int | None]] = (2, 5)
     tops: ClassVar[tuple[int, int | None]] = (1, 3)
     differentiable_bottoms: tuple[int, ...] | None = (0, 2)
+    diffs_at_any_rate: ClassVar[bool] = True
     memory: ClassVar[tuple[str, ...]] = ("state",)
     states: ClassVar[tuple[str, ...]] = ("h",)
     """Names of the recurrent states."""
@@ -54,6 +57,8 @@ class Recurrent(Layer):
             raise self.error(f"has {1 + exposed} tops, not {len(self.param.top)}")
         self.static = len(bottom_shapes) > 2 + exposed
         self.time = bottom_shapes[0][0] if bottom_shapes[0] else 0
+        if not self.time:
+            raise self.shape_error(f"x {bottom_shapes[0]} has no time step")
         self.top_shapes(bottom_shapes)
         self.state: list[Tensor] | None = None
         weight, bias, static = self.input_blobs
@@ -72,6 +77,13 @@ class Recurrent(Layer):
             )
         if self.static and (len(bottom_shapes[2]) < 2 or bottom_shapes[2][0] != x[1]):
             raise self.shape_error(f"the static input must be ({x[1]} streams, features...), not {bottom_shapes[2]}")
+        inputs = [(x, 2, self.input_blobs[0])]
+        if self.static:
+            inputs.append((bottom_shapes[2], 1, self.input_blobs[2]))
+        for shape, first, blob in inputs:
+            weight, features = getattr(self, blob, None), math.prod(shape[first:])  # at setup there are no blobs yet
+            if weight is not None and features != weight.shape[1]:
+                raise self.shape_error(f"{blob} takes {weight.shape[1]} features, {shape} has {features}")
         state = (1, x[1], p.num_output)
         exposed = len(self.states) if p.expose_hidden else 0
         for shape in bottom_shapes[len(bottom_shapes) - exposed :]:

@@ -2,24 +2,32 @@
 
 from __future__ import annotations
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 from caffe_port.layers.base import Layer, register
+from caffe_port.layers.in_place import blind_in_place
 
 
 @register()
 class ReLU(Layer):
     """y = max(x, 0) + negative_slope * min(x, 0), element by element.
 
-    Bottom and top: any shape. NaN stays NaN. At x = 0 the derivative is negative_slope. A negative slope is allowed.
+    Bottom and top: any shape. NaN stays NaN. At x = 0 the derivative is negative_slope. A negative slope is allowed;
+    in place the gradient then passes unchanged wherever y > 0, as in Caffe, which looks for x there.
     Source: src/caffe/layers/relu_layer.cpp:8-36. `engine` chooses only among Caffe's own implementations and is read
     past. Where the slope is 0, minus infinity gives 0 here, as in torch; Caffe's 0 * -inf is NaN.
     """
 
     def forward(self, bottom: Tensor) -> Tensor:
         slope = self.param.relu_param.negative_slope
-        return F.leaky_relu(bottom, slope) if slope else F.relu(bottom)
+        if not slope:
+            return F.relu(bottom)
+        top = F.leaky_relu(bottom, slope)
+        if slope > 0:
+            return top  # y and x are of one sign, and what Caffe finds in place does not matter
+        return blind_in_place(self, bottom, top, lambda y: torch.where(y > 0, torch.ones_like(y), slope))
 
     def onnx(self, graph, bottoms, tops) -> None:
         slope = self.param.relu_param.negative_slope

@@ -65,6 +65,9 @@ class Reshape(Layer):
     def forward(self, x: Tensor) -> Tensor:
         return x.reshape(self.top_shapes([tuple(x.shape)])[0])
 
+    def shares_memory(self) -> bool:
+        return True
+
     def onnx(self, graph: OnnxGraph, bottoms: list[str], tops: list[str]) -> None:
         shape = graph.shape(bottoms[0])
         start, end = self._range(len(shape))

@@ -18,6 +18,8 @@ class Scale(Layer):
     Bottoms: x of any shape, and optionally the scale, whose shape must be x's axes from `axis` on. Top: like x.
     Blobs: scale (unless it is a bottom) with num_axes of x's axes, () for num_axes 0, filled with 1 unless a filler is
     given; bias of the same shape with bias_term. Raises where the coefficient reaches past x or has other sizes.
+    Where the axes before a learned scale count 1 (axis 0, or a batch of 1), Caffe's gradient of more than one scale
+    replaces what earlier passes of the same update (iter_size) left in the diff; here it adds, as everywhere.
     Source: src/caffe/layers/scale_layer.cpp. torch broadcasts from the last axis, Caffe from `axis`.
     """
 
@@ -35,6 +37,7 @@ class Scale(Layer):
             self.add_blob("scale", shape, p.filler if p.HasField("filler") else one)
         if p.bias_term:
             self.add_blob("bias", shape, p.bias_filler)
+            self.layers_inside = 1
 
     def top_shapes(self, bottom_shapes: list[Shape]) -> list[Shape]:
         axis, shape = self.param.scale_param.axis, bottom_shapes[0]

@@ -62,6 +62,9 @@ class Slice(Layer):
         axis = self._axis(x.dim())
         return x.split(self._sizes(x.shape[axis]), axis)
 
+    def shares_memory(self) -> bool:
+        return self.pieces == 1
+
     def onnx(self, graph: OnnxGraph, bottoms: list[str], tops: list[str]) -> None:
         shape = graph.shape(bottoms[0])
         axis = self._axis(len(shape))

@@ -29,6 +29,9 @@ class Split(Layer):
     def forward(self, x: Tensor) -> tuple[Tensor, ...]:
         return tuple(x.view_as(x) for _ in range(self.copies))
 
+    def shares_memory(self) -> bool:
+        return True
+
     def onnx(self, graph: OnnxGraph, bottoms: list[str], tops: list[str]) -> None:
         for top in tops:
             graph.node("Identity", bottoms, [top])

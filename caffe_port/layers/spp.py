@@ -23,8 +23,8 @@ class SPP(Layer):
     Bottom (N, C, H, W). Top (N, C * (1 + 4 + 16 + ...)), the levels one after the other, each as (C, bins, bins); with
     pyramid_height 1 the pooled (N, C, 1, 1) itself. Level l pools with kernel = stride = ceil(size / 2^l) and pads
     half of what is missing on either side, by Pooling's rules (so a level may give fewer windows than bins).
-    Raises where a pad would not be smaller than its kernel (planes too small for the pyramid), as Caffe does, and for
-    STOCHASTIC, which Caffe's CPU code lacks too.
+    The batch may be empty. Raises for no channels or pixels, for STOCHASTIC, which Caffe's CPU code lacks too, and, as
+    Caffe does, where a pad would not be smaller than its kernel (planes too small for the pyramid).
 
     With any of WPAL's options, for each direction: level l has base_bin * fineness^l bins; the stride starts as
     ceil(size / bins) less the whole pixels of size * overlap_ratio, at least 1; the kernel is what bins of this stride
@@ -62,7 +62,7 @@ class SPP(Layer):
 
     def top_shapes(self, bottom_shapes: list[Shape]) -> list[Shape]:
         shape = bottom_shapes[0]
-        if len(shape) != 4 or min(shape[2:]) < 1:
+        if len(shape) != 4 or min(shape[1:]) < 1:
             raise self.shape_error(f"the bottom must be (num, channels, height, width) with pixels, not {shape}")
         windows = self.windows(shape)
         for level, window in enumerate(windows):

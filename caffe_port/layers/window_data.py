@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import Any
 
 import numpy as np
 
 from caffe_port.data.transformer import Transformer
-from caffe_port.data.windows import Cut, WindowRecords, read_windows
+from caffe_port.data.windows import Cut, WindowFile, WindowRecords, read_windows
 from caffe_port.errors import DataError
 from caffe_port.layers.base import register
 from caffe_port.layers.prefetching import PrefetchingLayer
@@ -34,6 +35,7 @@ class WindowData(PrefetchingLayer):
     """
 
     tops = (2, 2)
+    size_place = "window_data_layer.cpp:180"
 
     @property
     def batch_size(self) -> int:
@@ -54,6 +56,7 @@ class WindowData(PrefetchingLayer):
         if 2 * p.context_pad >= t.crop_size:
             raise self.error(f"context_pad {p.context_pad} on both sides leaves nothing of crop_size {t.crop_size}")
         windows = read_windows(p.source, p.fg_threshold, p.bg_threshold)
+        self.notes += notes(p, windows)
         cut = Cut(t.crop_size, p.context_pad, p.crop_mode == "square", self.mean(), p.scale)
         foreground = int(np.float32(p.batch_size) * np.float32(p.fg_fraction))
         return WindowRecords(windows, p.root_folder, cut, p.batch_size, foreground, t.mirror, p.cache_images, seed)
@@ -73,3 +76,21 @@ class WindowData(PrefetchingLayer):
         if not len(means.mean_values):
             return None
         return np.broadcast_to(means.mean_values[:, None, None], (3, size, size))
+
+
+def notes(p: Any, windows: WindowFile) -> list[tuple[str, str]]:
+    """What Caffe logs of a window file (every hundredth picture's line is left out)."""
+    settings = (
+        f"Window data layer:\n  foreground (object) overlap threshold: {p.fg_threshold:g}\n"
+        f"  background (non-object) overlap threshold: {p.bg_threshold:g}\n"
+        f"  foreground sampling fraction: {p.fg_fraction:g}\n"
+        f"  cache_images: {int(p.cache_images)}\n  root_folder: {p.root_folder}"
+    )
+    counts = Counter({0: len(windows.background)}) + Counter(window.label for window in windows.foreground)
+    return [
+        ("window_data_layer.cpp:53", settings),
+        ("window_data_layer.cpp:157", f"Number of images: {len(windows.images)}"),
+        *(("window_data_layer.cpp:161", f"class {label} has {counts[label]} samples") for label in sorted(counts)),
+        ("window_data_layer.cpp:165", f"Amount of context padding: {p.context_pad}"),
+        ("window_data_layer.cpp:168", f"Crop mode: {p.crop_mode}"),
+    ]

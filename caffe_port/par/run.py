@@ -73,7 +73,7 @@ def _train_stage(
     states = snapshots(run, stage, ".solverstate")
     began = time.monotonic()
     with open(run / f"log_{stage}.log", "a" if states else "w", encoding="utf-8") as lines:
-        log.redirect(lines)
+        log.redirect(lines, record=True)
         try:
             solver = Solver(param, device=device, poll=poll, log_nets=False)
             if states:

@@ -11,24 +11,26 @@ from caffe_port.proto import caffe_pb2
 
 LAYER_MESSAGES = ("LayerParameter", "V1LayerParameter", "V0LayerParameter")
 OPEN_MESSAGES = LAYER_MESSAGES[:2]  # those that keep a fork's field; a V0 layer holds all options in one message
+LEFT_OUT = "a fork's setting for speed or display; left out"
 STOCK = 20000  # fields with a number below are Caffe's, see caffe.proto
 
 # Fields that change how fast or in which precision a fork computes, or what it prints, never what is computed. A layer,
 # net or solver does without them; they are kept by name and reported. Key: the message, or "*" for any. Most are of
-# NVCaffe (its gradient scale is divided out again); mem_param is PSPNet's, quantization_param Ristretto's and Intel's.
+# NVCaffe (its gradient scale is divided out again); mem_param is PSPNet's, richness (memory for cuDNN) the one of the
+# temporal segment networks, quantization_param Ristretto's and Intel's.
 HARMLESS: dict[str, frozenset[str]] = {
     "*": frozenset({"engine", "debug_info"}),
     "NetParameter": frozenset(
         {
             "default_forward_type", "default_backward_type", "default_forward_math", "default_backward_math",
             "default_conv_algos_override", "default_cudnn_math_override", "global_grad_scale", "reduce_buckets",
-            "mem_param", "quantization_param",
+            "mem_param", "quantization_param", "eltwise_mem_sharing", "richness",
         }
     ),
     "ConvolutionParameter": frozenset({"conv_algos_override"}),
     "DataParameter": frozenset({"cache", "threads", "parser_threads"}),
     "TransformationParameter": frozenset({"use_gpu_transform"}),
-    "SolverParameter": frozenset({"store_blobs_in_old_format", "solver_data_type", "per_parameter_reduce"}),
+    "SolverParameter": frozenset({"store_blobs_in_old_format", "solver_data_type", "per_parameter_reduce", "richness"}),
 }  # fmt: skip
 BACKEND = re.compile(r"(?:cudnn|mkldnn|mkl2017)_|_(?:cudnn|mkldnn)$")
 
@@ -45,7 +47,7 @@ def verdict(descriptor: Any, name: str) -> tuple[bool, str]:
     fatal.
     """
     if is_harmless(descriptor.name, name):
-        return False, "a fork's setting for speed or display; left out"
+        return False, LEFT_OUT
     fields = list(descriptor.fields_by_name)
     if descriptor.name not in OPEN_MESSAGES:
         near = difflib.get_close_matches(name, fields, n=1, cutoff=0.7)

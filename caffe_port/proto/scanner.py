@@ -300,7 +300,9 @@ class Scanner:
         if not ok:
             hint = names.nearest(value.text, list(enum.values_by_name))
             problem = f"unknown value '{value.text}' for '{token.text}' in {descriptor.name}"
-            self.report(token, owner, True, hint, problem, position=value.at)
+            harmless = names.is_harmless(descriptor.name, token.text)  # engine: MKL2017
+            hint = names.LEFT_OUT if harmless else hint
+            self.report(token, owner, not harmless, hint, problem, position=value.at)
 
     def report(
         self, token: Token, owner: Layer | str, fatal: bool, hint: str, problem: str, position: int | None = None

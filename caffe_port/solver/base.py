@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from caffe_port import log
+from caffe_port.atomic import together
 from caffe_port.errors import CaffeError, SolverError
 from caffe_port.islands import Islands
 from caffe_port.net import Net
@@ -80,6 +81,7 @@ class Solver:
         ]
         self.outputs: dict[str, Tensor] = {}
         self._moves: list[int] | None = None
+        self._debug = False
         self.smoothed = SmoothedLoss(self.param.average_loss)
         self._restored_smoothed: SmoothedLoss | None = None
         self._before_test: resume.Captured | None = None
@@ -106,7 +108,7 @@ class Solver:
             return
         if _due(self.iter, self.param.display):
             with torch.no_grad():
-                loss = self._forward(self.islands)
+                loss = self._forward(self._driver())
             self.smoothed.add(loss, self.iter)
             log.info("solver.cpp:327", f"Iteration {self.iter}, loss = {self.smoothed.value:g}")
         if _due(self.iter, self.param.test_interval):
@@ -129,7 +131,8 @@ class Solver:
             for on_start, _ in self.callbacks:
                 on_start()
             display = _due(self.iter, self.param.display)
-            self.smoothed.add(self._accumulate(debug=display and self.param.debug_info), self.iter)
+            self._debug = display and self.param.debug_info
+            self.smoothed.add(self._accumulate(), self.iter)
             if display:
                 self._display()
             self.team.finish_diffs()
@@ -163,9 +166,9 @@ class Solver:
                 diffs, data, [single(decay * entry.decay_mult) for entry in learnable], self.param.regularization_type
             )
             rates = [single(rate * entry.lr_mult) for entry in learnable]
-            if self.islands is None:
+            if self.islands is None and not self.param.snapshot_diff:
                 self.rule.apply(data, diffs, history, rates, self.iter)
-            else:  # pycaffe shows the update in the diffs, as Caffe leaves it there
+            else:  # pycaffe and snapshot_diff show the update in the diffs, as Caffe leaves it there
                 self.rule.update(diffs, history, rates, self.iter)
                 torch._foreach_sub_(data, diffs)
         self.iter += 1
@@ -214,9 +217,14 @@ class Solver:
 
     # -- passes ------------------------------------------------------------------------------------------------------
 
-    def _accumulate(self, debug: bool) -> Tensor | float:
+    def _driver(self) -> Islands | None:
+        """What runs the train net; None for the functional driver. In the last pass of all, `debug_info` still speaks
+        if it did in the iteration before, as in Caffe."""
+        return debug_info.watched(self.net) if self._debug else self.islands
+
+    def _accumulate(self) -> Tensor | float:
         """iter_size passes forward and backward; their mean loss. Diffs add up."""
-        driver = debug_info.watched(self.net) if debug else self.islands
+        driver = self._driver()
         loss: Tensor | float = 0.0
         for number in range(self.param.iter_size):
             if number == self.param.iter_size - 1:
@@ -307,10 +315,10 @@ class Solver:
     # -- snapshots ---------------------------------------------------------------------------------------------------
 
     def snapshot(self) -> tuple[str, str]:
-        """Write weights, then state, each whole or not at all; their paths. An older snapshot is never touched.
+        """Write weights and state, all or nothing; their paths. Snapshots of other iterations are never touched.
 
-        With `exact_resume` the third file comes between the two: where there is a state, there is all that it needs.
-        In a team the root writes.
+        With `exact_resume` there is a third file. Where there is a state, there is all that it needs, and nothing of
+        another run of the same name. In a team the root writes.
         """
         hdf5 = self.param.snapshot_format == HDF5
         suffix = ".h5" if hdf5 else ""
@@ -321,12 +329,16 @@ class Solver:
         if not self.team.is_root:
             return weights, standing
         try:
-            log.info(f"solver.cpp:{474 if hdf5 else 464}", f"Snapshotting to {kind} file {weights}")
-            save_weights(self.net, weights, self.param.snapshot_diff)
-            resume.write(standing, captured)
-            log.info(f"sgd_solver.cpp:{296 if hdf5 else 284}", f"Snapshotting solver state to {kind} file {standing}")
-            history = [h.cpu().numpy() for h in self.history]
-            state.write(standing, state.State(self.iter, self.current_step, weights, history))
+            with together(standing, resume.file_name(standing)):
+                log.info(f"solver.cpp:{474 if hdf5 else 464}", f"Snapshotting to {kind} file {weights}")
+                save_weights(self.net, weights, self.param.snapshot_diff)
+                if captured:
+                    resume.write(standing, captured)
+                log.info(
+                    f"sgd_solver.cpp:{296 if hdf5 else 284}", f"Snapshotting solver state to {kind} file {standing}"
+                )
+                history = [h.cpu().numpy() for h in self.history]
+                state.write(standing, state.State(self.iter, self.current_step, weights, history))
         except OSError as error:
             raise SolverError(
                 f"snapshot of iteration {self.iter}: cannot write {weights} and {standing}: {error.strerror or error}. "

@@ -11,7 +11,14 @@ from caffe_port.solver import gradient, lr_policy
 
 
 def check(param: Any) -> None:
-    """SolverError for a definition that cannot be trained by."""
+    """SolverError for a definition that cannot be trained by, here and now."""
+    check_settings(param)
+    if param.snapshot:
+        _check_snapshot_prefix(param)
+
+
+def check_settings(param: Any) -> None:
+    """SolverError for a definition that cannot be trained by anywhere."""
     foreign = [name for name in fork_fields(param) if "." not in name]
     if foreign:
         raise SolverError(f"{', '.join(foreign)}: an option of a fork's solver that is not known here; remove it")
@@ -22,8 +29,6 @@ def check(param: Any) -> None:
     lr_policy.policy(param)
     if param.weight_decay:
         gradient.check_kind(param.regularization_type)
-    if param.snapshot:
-        _check_snapshot_prefix(param)
 
 
 def snapshot_name(param: Any, iteration: int, extension: str) -> str:

@@ -16,6 +16,8 @@ def copy_weights(net: Net, path: str | os.PathLike[str]) -> CopySummary:
     summary line is ours, and only there when blobs were left out on either side.
     """
     layers = read_layers(path)
+    if str(path).endswith(".h5") and log.first_time("hdf5.cpp:33"):
+        log.info("hdf5.cpp:33", "Datatype class: H5T_FLOAT")
     known = {node.name for node in net.graph.nodes}
     for layer in layers:
         if layer.name not in known:
@@ -34,6 +36,6 @@ def save_weights(net: Net, path: str | os.PathLike[str], diffs: bool = False) ->
     layers = net.layer_blobs(diffs)
     for node, layer in zip(net.graph.nodes, layers, strict=True):
         for i, name in enumerate(node.layer.present_blobs):
-            if name in node.layer.shared:  # its owner has it
-                layer.blobs[i] = layer.diffs[i] = None  # type: ignore[call-overload]
+            if name in node.layer.shared:  # its owner has it; diffs Caffe writes all the same
+                layer.blobs[i] = None  # type: ignore[call-overload]
     hdf5.write_layers(path, layers)

@@ -1,7 +1,7 @@
 """The lines of `debug_info: true`: the mean absolute value of every blob, layer by layer, as the net runs.
 
 Source: `Net::ForwardDebugInfo`, `BackwardDebugInfo` and the end of `Backward`, src/caffe/net.cpp. Caffe names a
-parameter by its number in the layer, or by its `param { name }`.
+parameter by its number in the layer; forward, by its `param { name }` where it has one.
 """
 
 from __future__ import annotations
@@ -41,12 +41,14 @@ def watched(net: Net) -> Islands:
             if blob.requires_grad:
                 owner = Islands._owner(node, name)
                 diff = owner.grad if owner.grad is not None else torch.zeros_like(owner)
-                _say("net.cpp:632", "Backward", node.name, f"param blob {_title(node, i)} diff", diff)
+                _say("net.cpp:632", "Backward", node.name, f"param blob {i} diff", diff)
+
+    def end(index: int) -> None:
         if index == 0:
             _totals(net)
 
     islands.after_forward.append(forward)
-    islands.after_backward.append(backward)
+    islands.after_backward += [backward, end]
     return islands
 
 

@@ -28,12 +28,7 @@ class Definition:
 
 def train_net(param: Any) -> Definition:
     """The one net to train; the field that gives it must be one of TRAIN_FIELDS, alone."""
-    given = [name for name in TRAIN_FIELDS if param.HasField(name)]
-    if not given:
-        raise SolverError(f"the solver must specify a train net using one of these fields: {', '.join(TRAIN_FIELDS)}")
-    if len(given) > 1:
-        raise SolverError(f"the solver specifies a train net more than once ({', '.join(given)}); leave one of them")
-    field = given[0]
+    field = train_field(param)
     definition = _read(getattr(param, field), field)
     place, source = {
         "train_net_param": ("solver.cpp:88", "specified in train_net_param."),
@@ -44,8 +39,29 @@ def train_net(param: Any) -> Definition:
     return Definition(place, source, _with_state(definition, caffe_pb2.TRAIN, param.train_state))
 
 
+def train_field(param: Any) -> str:
+    """Which field gives the net to train."""
+    given = [name for name in TRAIN_FIELDS if param.HasField(name)]
+    if not given:
+        raise SolverError(f"the solver must specify a train net using one of these fields: {', '.join(TRAIN_FIELDS)}")
+    if len(given) > 1:
+        raise SolverError(f"the solver specifies a train net more than once ({', '.join(given)}); leave one of them")
+    return given[0]
+
+
 def test_nets(param: Any) -> list[Definition]:
-    """The test nets: test_net_param's, then test_net's, then `net` or `net_param` for every test_iter that is left."""
+    """The test nets, as `test_sources` lists them."""
+    named = test_sources(param)
+    states = list(param.test_state) or [caffe_pb2.NetState()] * len(named)
+    return [
+        Definition("solver.cpp:190", source, _with_state(_read(value, field), caffe_pb2.TEST, state))
+        for (field, source, value), state in zip(named, states, strict=True)
+    ]
+
+
+def test_sources(param: Any) -> list[tuple[str, str, Any]]:
+    """Field, words for the log, and path or message of every test net: test_net_param's, then test_net's, then `net` or
+    `net_param` for every test_iter that is left."""
     named = [("test_net_param", "test_net_param", p) for p in param.test_net_param]
     named += [("test_net", f"test_net file: {path}", path) for path in param.test_net]
     generic = [name for name in ("net", "net_param") if param.HasField(name)]
@@ -66,11 +82,7 @@ def test_nets(param: Any) -> list[Definition]:
         raise SolverError(
             f"there are {len(named)} test nets, but test_interval is {param.test_interval}; set it above 0"
         )
-    states = list(param.test_state) or [caffe_pb2.NetState()] * len(named)
-    return [
-        Definition("solver.cpp:190", source, _with_state(_read(value, field), caffe_pb2.TEST, state))
-        for (field, source, value), state in zip(named, states, strict=True)
-    ]
+    return named
 
 
 def _read(value: Any, field: str) -> Any:

@@ -19,7 +19,6 @@ import re
 import zipfile
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -103,11 +102,8 @@ def restore(solver: Solver, path: str | os.PathLike[str], captured: Sequence[Cap
 
 
 def write(state: str | os.PathLike[str], captured: Sequence[Captured]) -> None:
-    """Write the file, whole or not at all. Without anything captured an older run's is removed: it would not fit."""
+    """Write the file, whole or not at all."""
     name = file_name(state)
-    if not captured:
-        Path(name).unlink(missing_ok=True)
-        return
     log.info("sgd_solver.cpp:284", f"Snapshotting data positions and random streams to {name}")
     arrays: dict[str, np.ndarray] = {}
     for rank, one in enumerate(captured):

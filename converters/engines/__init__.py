@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import importlib
 import pkgutil
+import shutil
 import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -32,13 +33,17 @@ Arrays = dict[str, np.ndarray]
 
 @dataclass
 class Case:
-    """One net, its weights and its inputs, in every form that an engine may want."""
+    """One net, its weights and its inputs, in every form that an engine may want.
+
+    `original`: the user's own prototxt and caffemodel, for engines that read such files by themselves.
+    """
 
     model: Model
     inputs: Arrays
     folder: Path
     caffe_python: str | None = None
     seeds: Arrays = field(default_factory=dict)
+    original: tuple[Path, Path] | None = None
 
     def net(self) -> Net:
         """A fresh runtime net of the inputs' shapes."""
@@ -52,9 +57,12 @@ class Case:
 
     @cached_property
     def pair(self) -> tuple[Path, Path]:
-        """A prototxt (with the inputs' shapes) and caffemodel on the disk."""
+        """A prototxt and a caffemodel in `folder`: the `original` files, or ours, with the inputs' shapes."""
         from converters.deploy import deploy
 
+        if self.original is not None:
+            first, second = (Path(shutil.copy(file, self.folder)) for file in self.original)
+            return first, second
         shaped, _ = deploy(self.model.net, {name: array.shape for name, array in self.inputs.items()})
         prototxt, weights = self.folder / "net.prototxt", self.folder / "net.caffemodel"
         prototxt.write_text(Model(shaped, None).prototxt, encoding="utf-8")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import numpy as np
+
 from converters.engines import Arrays, Case
 from converters.optional import has
 
@@ -32,8 +34,21 @@ class Engine:
         net.enableFusion(False)
         for name, array in case.inputs.items():
             net.setInput(array, name)
-        names = [name for name in net.getLayerNames() if name in {n.name for n in case.reference_net.graph.nodes}]
-        made = net.forwardAndRetrieve(names)
-        return case.by_value(
-            {(name, i): top for name, tops in zip(names, made, strict=True) for i, top in enumerate(tops)}
-        )
+        nodes = {n.name: n for n in case.reference_net.graph.nodes}
+        names = [name for name in net.getLayerNames() if name in nodes]
+        made = dict(zip(names, net.forwardAndRetrieve(names), strict=True))
+        for name in (n for n, tops in made.items() if len(tops) > 1):
+            # Of several tops OpenCV keeps only the first from being overwritten by later layers; now none follows.
+            made[name] = net.forwardAndRetrieve([name])[0]
+        for name in (n for n in made if nodes[n].param.type == "DetectionOutput"):
+            made[name] = [_as_caffe(top, nodes[name].bottoms[0].shape[0]) for top in made[name]]
+        return case.by_value({(name, i): top for name, tops in made.items() for i, top in enumerate(tops)})
+
+
+def _as_caffe(detections: np.ndarray, pictures: int) -> np.ndarray:
+    """(1, 1, rows, 7) without the rows of zeros that OpenCV adds up to keep_top_k; no row of Caffe's is one, as its
+    score is positive. Where that leaves none, Caffe says so by a row a picture: its number, then -1."""
+    kept = detections[:, :, detections.any(axis=(0, 1, 3))]
+    if kept.shape[2]:
+        return kept
+    return np.array([[[[picture, *[-1] * 6] for picture in range(pictures)]]], detections.dtype)

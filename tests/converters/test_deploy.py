@@ -63,6 +63,29 @@ def test_what_is_made_of_labels_goes_with_the_loss() -> None:
     assert names(net) == ["data", "fc"] and len(notes) == 5
 
 
+LABEL_INPUT = """
+layer { name: "in" type: "Input" top: "data" top: "label"
+  input_param { shape { dim: 2 dim: 3 } shape { dim: 2 dim: 5 } } }
+layer { name: "spare" type: "Input" top: "spare" input_param { shape { dim: 7 } } }
+layer { name: "fc" type: "InnerProduct" bottom: "data" top: "fc" inner_product_param { num_output: 5 } }
+layer { name: "loss" type: "EuclideanLoss" bottom: "fc" bottom: "label" }
+"""
+
+
+def test_an_input_that_only_the_loss_read_goes_with_it() -> None:
+    net, notes = deploy(nets.parse(LABEL_INPUT), {"data": (4, 3)})
+    assert [(list(la.top), [list(s.dim) for s in la.input_param.shape]) for la in net.layer[:2]] == [
+        (["data"], [[4, 3]]), (["spare"], [[7]]),
+    ]  # fmt: skip
+    assert set(Net(net).outputs) == {"spare", "fc"} and "dropped input 'label': only dropped layers read it" in notes
+
+
+def test_an_input_that_went_into_the_loss_as_the_prediction_stays() -> None:
+    text = LABEL_INPUT.replace('"spare"', '"x"').replace('"fc" bottom: "label"', '"x" bottom: "label"')
+    net, _ = deploy(nets.parse(text))
+    assert set(Net(net).outputs) == {"x", "fc"}
+
+
 def test_splits_that_the_user_wrote_stay() -> None:
     net = nets.parse('layer { name: "s" type: "Split" bottom: "x" top: "left" top: "right" }')
     assert join_splits(net) == net

@@ -9,7 +9,7 @@ import pytest
 
 import converters
 from caffe_port.errors import ConvertError
-from converters.folder import convert_folder, net_of
+from converters.folder import convert_folder, extensions, net_of
 from tests.converters import nets
 
 
@@ -46,6 +46,16 @@ def test_the_net_of_a_file(models: Path) -> None:
     assert net_of(models / "a.caffemodel") == models / "a.prototxt"
     assert net_of(models / "deep" / "b.caffemodel") == models / "deep" / "deploy.prototxt"
     assert net_of(models / "bad.caffemodel") is None
+
+
+def test_every_format_that_is_read_counts(models: Path) -> None:
+    assert {".caffemodel", ".caffemodel.h5", ".pt", ".pth", ".safetensors", ".npz", ".onnx"} == set(extensions())
+    done = convert_folder(models, models.parent / "out", to=".npz", jobs=1).converted
+    again = convert_folder(models.parent / "out", models.parent / "onnx", to=".onnx", jobs=1)
+    assert len(again.converted) == len(done) == 2 and again.ok
+    assert convert_folder(models.parent / "onnx", models.parent / "x", to="onnx", jobs=1).converted == {}
+    back = convert_folder(models.parent / "onnx", models.parent / "back", to="caffemodel", jobs=1)
+    assert (models.parent / "back/deep/b.caffemodel").exists() and back.ok
 
 
 def test_calls_that_cannot_be(models: Path, tmp_path: Path) -> None:

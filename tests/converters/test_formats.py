@@ -13,12 +13,22 @@ from hypothesis import strategies as st
 import converters
 from caffe_port.errors import CaffeError, ConvertError, WeightsError
 from caffe_port.net import Net
-from caffe_port.proto import binary
+from caffe_port.proto import binary, caffe_pb2, text, wire
 from converters.hub import format_of
 from tests.converters import nets
 
 GOLDEN = Path(__file__).parents[1] / "golden"
 FORMATS = ("x.caffemodel", "x.pt", "x.pth", "x.safetensors", "x.npz", "x.caffemodel.h5")
+V0 = """
+name: "v0" input: "data" input_dim: 2 input_dim: 3 input_dim: 9 input_dim: 8
+layers { layer { name: "pad" type: "padding" pad: 1 } bottom: "data" top: "pad" }
+layers { layer { name: "c1" type: "conv" num_output: 4 kernelsize: 3 stride: 2 weight_filler { type: "xavier" } }
+  bottom: "pad" top: "c1" }
+layers { layer { name: "r1" type: "relu" } bottom: "c1" top: "c1" }
+layers { layer { name: "ip" type: "innerproduct" num_output: 5 weight_filler { type: "xavier" } }
+  bottom: "c1" top: "ip" }
+layers { layer { name: "prob" type: "softmax" } bottom: "ip" top: "prob" }
+"""
 NETS = {"classic": nets.CLASSIC, "residual": nets.RESIDUAL, "shared": nets.SHARED}
 
 
@@ -75,6 +85,48 @@ def test_random_graphs_there_and_back(tmp_path_factory, prototxt: str, seed: int
     assert (folder / "a.caffemodel").read_bytes() == (folder / "b.caffemodel").read_bytes()
 
 
+def half(blob: np.ndarray) -> bytes:
+    """A BlobProto as NVCaffe writes it: shape, raw_data_type 2 (half), raw_data."""
+    dims = b"".join(wire.encode_varint(d) for d in blob.shape)
+    shape = wire.tag(1, wire.LENGTH) + wire.encode_varint(len(dims)) + dims
+    raw = blob.astype("<f2").tobytes()
+    out = wire.tag(7, wire.LENGTH) + wire.encode_varint(len(shape)) + shape + wire.tag(10, wire.VARINT) + b"\x02"
+    return out + wire.tag(12, wire.LENGTH) + wire.encode_varint(len(raw)) + raw
+
+
+@pytest.mark.parametrize("target", FORMATS[1:])
+def test_half_precision_of_nvcaffe(target: str, tmp_path: Path) -> None:
+    model, net = nets.model(nets.SHARED), b""
+    given = {layer.name: layer.blobs for layer in model.layer_blobs()}
+    for layer in model.net.layer:
+        inner = layer.SerializeToString()
+        for blob in given.get(layer.name, []):
+            inner += wire.tag(7, wire.LENGTH) + wire.encode_varint(len(half(blob))) + half(blob)
+        net += wire.tag(100, wire.LENGTH) + wire.encode_varint(len(inner)) + inner
+    (tmp_path / "nv.caffemodel").write_bytes(net)
+    converters.convert(tmp_path / "nv.caffemodel", tmp_path / target)
+    for key, blob in converters.read(tmp_path / target).named_blobs().items():
+        assert np.array_equal(blob, model.named_blobs()[key].astype(np.float16).astype(np.float32)), key
+
+
+def test_a_net_of_the_oldest_format(tmp_path: Path) -> None:
+    """V0, with a padding layer of its own: the net and the blobs come out in today's form."""
+    (tmp_path / "v0.prototxt").write_text(V0)
+    wanted = converters.read(tmp_path / "v0.prototxt")
+    blobs = {layer.name: layer.blobs for layer in wanted.layer_blobs()}
+    net = text.parse(V0, caffe_pb2.NetParameter).message
+    for entry in net.layers:
+        for blob in blobs.get(entry.layer.name, []):
+            shape = (1,) * (4 - blob.ndim) + blob.shape
+            axes = dict(zip(("num", "channels", "height", "width"), shape, strict=True))
+            entry.layer.blobs.add(**axes, data=blob.ravel())
+    (tmp_path / "v0.caffemodel").write_bytes(net.SerializeToString())
+    converters.convert(tmp_path / "v0.caffemodel", tmp_path / "x.npz")
+    again = converters.read(tmp_path / "x.npz")
+    assert same(again.named_blobs(), wanted.named_blobs()) and sorted(blobs) == ["c1", "ip"]
+    assert list(again.net.layer[1].convolution_param.pad) == [1] and again.net.layer[1].type == "Convolution"
+
+
 @pytest.mark.parametrize(
     ("weights", "model", "reference", "output"),
     [
@@ -124,6 +176,18 @@ def test_half_precision_state_dicts_are_widened(tmp_path: Path) -> None:
         torch.save(state, tmp_path / "half.pt")
         read = converters.read(tmp_path / "half.pt", model.net).named_blobs()
         assert all(v.dtype == np.float32 and np.array_equal(v, state[k].float().numpy()) for k, v in read.items())
+
+
+def test_a_caffemodel_that_opencv_shrank_to_half_precision(tmp_path: Path) -> None:
+    cv2 = pytest.importorskip("cv2", reason="OpenCV makes the file")
+    model = nets.model(nets.CLASSIC)
+    converters.write(model, tmp_path / "x.caffemodel")
+    cv2.dnn.shrinkCaffeModel(str(tmp_path / "x.caffemodel"), str(tmp_path / "half.caffemodel"))
+    read = converters.read(tmp_path / "half.caffemodel", tmp_path / "x.prototxt")
+    whole = model.named_blobs()
+    assert whole.keys() == read.named_blobs().keys()
+    for name, blob in read.named_blobs().items():
+        np.testing.assert_array_equal(blob.astype(np.float32), whole[name].astype(np.float16).astype(np.float32), name)
 
 
 def test_everything_that_does_not_fit_is_said_at_once(tmp_path: Path) -> None:

@@ -77,6 +77,28 @@ def test_an_operation_is_the_same(name: str) -> None:
     assert "agrees" in model.notes[-1]
 
 
+class LooksAtShapes(nn.Module):
+    """torch.fx cannot follow it; torch.export can, at one shape."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.net, self.fc = drawn(ARCHITECTURES["MobileNetV2"]), nn.Linear(9, 4)
+
+    def forward(self, x):
+        if x.shape[-1] > 32:
+            x = F.max_pool2d(x, 2)
+        for _ in range(len(x) - 1):
+            x = F.relu_(x - 0.1)
+        first, rest = self.net(x)[:, :9].split([3, 6], 1)
+        return self.fc(torch.cat([rest, F.log_softmax(first, 1)], 1)).add_(1)
+
+
+def test_what_fx_cannot_trace_goes_by_export() -> None:
+    model = from_module(LooksAtShapes().eval(), {"x": SHAPE})
+    assert "agrees" in model.notes[-1]
+    assert {"net.features.0.0", "fc"} <= {layer.name for layer in model.net.layer}
+
+
 REFUSED = {
     "gelu": (F.gelu, "no stock layer computes this function"),
     "adaptive": (lambda x: F.adaptive_avg_pool2d(x, (3, 3)), "no whole ratio"),

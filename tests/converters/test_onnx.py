@@ -100,6 +100,43 @@ def test_a_net_made_for_one_batch_size_keeps_it(tmp_path: Path) -> None:
         converters.write(nets.model(FIXED_BATCH), tmp_path / "y.onnx", dynamic_batch=True)
 
 
+SIZES = """
+layer { name: "x" type: "Input" top: "x" input_param { shape { dim: 2 dim: 3 dim: 33 dim: 29 } } }
+layer { name: "conv" type: "Convolution" bottom: "x" top: "conv"
+  convolution_param { num_output: 4 kernel_size: 3 stride: 2 pad: 1 weight_filler { type: "msra" } } }
+layer { name: "pool1" type: "Pooling" bottom: "conv" top: "pool1" pooling_param { kernel_size: 3 stride: 2 } }
+layer { name: "pool2" type: "Pooling" bottom: "pool1" top: "pool2" pooling_param { kernel_size: 2 stride: 1 pad: 1 } }
+layer { name: "pool3" type: "Pooling" bottom: "pool2" top: "map"
+  pooling_param { kernel_size: 3 stride: 2 pad: 1 round_mode: FLOOR } }
+layer { name: "mean" type: "Pooling" bottom: "map" top: "mean" pooling_param { pool: AVE global_pooling: true } }
+"""
+AVE = 'layer { name: "a" type: "Pooling" bottom: "map" top: "a" pooling_param { pool: AVE kernel_size: 3 stride: 2 } }'
+FC = 'layer { name: "fc" type: "InnerProduct" bottom: "map" top: "fc" inner_product_param { num_output: 2 } }'
+
+
+def test_any_height_and_width(tmp_path: Path) -> None:
+    model = nets.model(SIZES)
+    converters.write(model, tmp_path / "x.onnx", dynamic_size=True)
+    file = onnx.load(str(tmp_path / "x.onnx"))
+    assert dims(file.graph.input[0]) == ["N", 3, "H", "W"]
+    assert [dims(o) for o in file.graph.output] == [["N", 4, 1, 1]]
+    net = model.runtime()
+    for height, width in ((33, 29), (34, 31), (64, 48), (17, 90)):
+        x = np.random.default_rng(height).standard_normal((1, 3, height, width), np.float32)
+        with torch.no_grad():
+            ours = net(x=torch.from_numpy(x))["mean"].numpy()
+        assert difference(ours, run_onnx(tmp_path / "x.onnx", {"x": x})["mean"]).relative < 1e-5
+
+
+@pytest.mark.parametrize(
+    ("more", "why"), [(AVE, r"own height and width only: at .* layer 'a' \(Pooling\)|onnxruntime"), (FC, "'fc'")]
+)
+def test_a_net_that_does_not_work_at_every_size_is_refused(more: str, why: str, tmp_path: Path) -> None:
+    with pytest.raises(ConvertError, match=why):
+        converters.write(nets.model(SIZES + more), tmp_path / "x.onnx", dynamic_size=True)
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_a_batch_size_written_into_the_graph_is_found_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A layer whose ONNX form holds the batch size: the shape rules allow others, onnxruntime then does not."""
 
@@ -172,7 +209,7 @@ def test_without_onnxruntime_nothing_is_called_proven(tmp_path: Path, monkeypatc
         converters.write(nets.model(nets.CLASSIC), tmp_path / "x.onnx")
     assert list(tmp_path.iterdir()) == []
     report = converters.write(nets.model(nets.CLASSIC), tmp_path / "x.onnx", check=False)
-    assert "not checked" in report.check and "batch size is fixed" in report.notes[0]
+    assert "not checked" in report.check and "any batch size, by the shape rules" in report.notes[0]
 
 
 def test_streamed_files_are_what_protobuf_writes() -> None:

@@ -46,6 +46,44 @@ def test_from_files_with_a_batch_size_and_arrays(tmp_path: Path) -> None:
     assert validate(tmp_path / "x.caffemodel", against=["onnxruntime"]).ok
 
 
+SLICED = """
+name: "sliced"
+layer { name: "x" type: "Input" top: "x" input_param { shape { dim: 1 dim: 6 dim: 5 dim: 4 } } }
+layer { name: "cut" type: "Slice" bottom: "x" top: "a" top: "b" top: "c" }
+layer { name: "conv_b" type: "Convolution" bottom: "b" top: "conv_b" convolution_param { num_output: 3 kernel_size: 3
+  weight_filler { type: "msra" } } }
+layer { name: "conv_c" type: "Convolution" bottom: "c" top: "conv_c" convolution_param { num_output: 4 kernel_size: 3
+  weight_filler { type: "msra" } } }
+layer { name: "sum_a" type: "Convolution" bottom: "a" top: "sum_a" convolution_param { num_output: 5 kernel_size: 3
+  weight_filler { type: "msra" } } }
+layer { name: "cat" type: "Concat" bottom: "sum_a" bottom: "conv_b" bottom: "conv_c" top: "cat" }
+"""
+
+
+def test_every_top_of_a_layer_with_several_is_opencvs_own() -> None:
+    result = validate(nets.model(SLICED), against=["opencv"])
+    assert result.ok, format_table(result)
+    assert {"a", "b", "c", "cat"} <= {row.value for row in result.of("opencv")}
+
+
+TRAIN_ONLY = """
+layer { name: "again" type: "Softmax" bottom: "fc8" top: "prob" include { phase: TRAIN } }
+"""
+
+
+def test_original_files_reach_the_engines_that_read_them(tmp_path: Path) -> None:
+    """OpenCV does not filter by phase: it can read what we make of such a file, and not the file itself."""
+    converters.write(nets.model(nets.CLASSIC), tmp_path / "x.caffemodel")
+    pair = tmp_path / "x.prototxt", tmp_path / "x.caffemodel"
+    assert validate(*pair, against=["opencv"], original=True).ok
+    pair[0].write_text(pair[0].read_text() + TRAIN_ONLY, encoding="utf-8")
+    assert validate(*pair, against=["opencv"]).ok
+    failed = validate(*pair, against=["opencv"], original=True)
+    assert not failed.ok and "Duplicate" in failed.engines[-1].failed
+    with pytest.raises(ConvertError, match=r"a prototxt and its \.caffemodel; give both"):
+        validate(pair[1], against=["opencv"], original=True)
+
+
 class Broken:
     """An engine that is right but for one layer."""
 
@@ -83,6 +121,28 @@ def test_what_opencv_is_known_to_do_is_labelled_as_its_own() -> None:
     assert rows["norm1"].verdict == KNOWN and "LRN's k" in rows["norm1"].note
     assert rows["pool1"].verdict == KNOWN and rows["pool1"].note.startswith("follows from")
     assert all(row.verdict == SAME for row in result.of("onnxruntime"))
+
+
+def test_a_known_deviation_explains_the_diffs_that_it_reaches(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Diffs flow up from the layer, and from what computes from its values; the branch beside it has no excuse."""
+    text = """
+layer { name: "x" type: "Input" top: "x" input_param { shape { dim: 2 dim: 6 dim: 5 dim: 4 } } }
+layer { name: "up" type: "Power" bottom: "x" top: "up" power_param { scale: 2 } }
+layer { name: "lrn" type: "LRN" bottom: "up" top: "lrn" lrn_param { k: 2 } }
+layer { name: "y" type: "Input" top: "y" input_param { shape { dim: 2 dim: 3 } } }
+layer { name: "beside" type: "TanH" bottom: "y" top: "beside" }"""
+
+    class Wrong(Broken):
+        name = "opencv"
+
+        def gradients(self, case):
+            return {name: diff * 2 for name, diff in all_engines()["functional"].gradients(case).items()}
+
+    monkeypatch.setattr("converters.validate.all_engines", lambda: all_engines() | {"opencv": Wrong("lrn")})
+    result = validate(nets.model(text), against=["opencv"], gradients=True)
+    verdicts = {row.value: row.verdict for row in result.of("opencv", gradient=True)}
+    assert verdicts == {"x": KNOWN, "up": KNOWN, "lrn": KNOWN, "y": DIFFERS, "beside": DIFFERS}
+    assert not result.ok
 
 
 def test_a_genuine_caffe_that_is_not_there() -> None:

@@ -114,6 +114,49 @@ class SqueezeExcite(nn.Module):
         return torch.sigmoid(a * 2 - b)
 
 
+class Gate(nn.Module):
+    """Squeeze and excitation."""
+
+    def __init__(self, channels: int, inside: int, act: type, gate: type) -> None:
+        super().__init__()
+        self.avgpool, self.fc1 = nn.AdaptiveAvgPool2d(1), nn.Conv2d(channels, inside, 1)
+        self.fc2 = nn.Conv2d(inside, channels, 1)
+        self.activation, self.scale_activation = act(), gate()
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.scale_activation(self.fc2(self.activation(self.fc1(self.avgpool(x))))) * x
+
+
+class MobileNetV3(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        swish = nn.Hardswish
+        block = [conv_bn(6, 12, 1, act=swish), conv_bn(12, 12, 5, 2, 12, swish), Gate(12, 4, nn.ReLU, nn.Hardsigmoid)]
+        self.features = nn.Sequential(conv_bn(3, 6, 3, 2, act=swish), *block, conv_bn(12, 6, 1, act=None))
+        self.last, self.avgpool = conv_bn(6, 16, 1, act=swish), nn.AdaptiveAvgPool2d(1)
+        self.classifier = nn.Sequential(
+            nn.Linear(16, 18), nn.Hardswish(inplace=True), nn.Dropout(0.2), nn.Linear(18, 5)
+        )
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.classifier(torch.flatten(self.avgpool(self.last(self.features(x))), 1))
+
+
+class EfficientNet(nn.Module):
+    """MBConv blocks; stochastic depth is the identity outside training."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        block = [conv_bn(6, 12, 1, act=nn.SiLU), conv_bn(12, 12, 5, 1, 12, nn.SiLU), Gate(12, 2, nn.SiLU, nn.Sigmoid)]
+        self.stem, self.block = conv_bn(3, 6, 3, 2, act=nn.SiLU), nn.Sequential(*block, conv_bn(12, 6, 1, act=None))
+        self.head, self.classifier = conv_bn(6, 14, 1, act=nn.SiLU), nn.Sequential(nn.Dropout(0.2), nn.Linear(14, 8))
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.stem(x)
+        x = self.block(x) + x
+        return self.classifier(F.adaptive_avg_pool2d(self.head(x), 1).flatten(1))
+
+
 class Inception(nn.Module):
     def __init__(self, inside: int) -> None:
         super().__init__()
@@ -161,8 +204,10 @@ class SqueezeNet(nn.Module):
 
 
 ARCHITECTURES: dict[str, type[nn.Module]] = {
-    net.__name__: net for net in (ResNet, VGG, DenseNet, MobileNetV2, SqueezeExcite, GoogLeNet, SqueezeNet)
-}
+    net.__name__: net for net in (
+        ResNet, VGG, DenseNet, MobileNetV2, SqueezeExcite, MobileNetV3, EfficientNet, GoogLeNet, SqueezeNet,
+    )
+}  # fmt: skip
 
 
 def drawn(architecture: type[nn.Module], seed: int = 0) -> nn.Module:

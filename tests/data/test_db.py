@@ -244,16 +244,23 @@ def test_leveldb_needs_its_package(tmp_path: Path, monkeypatch: pytest.MonkeyPat
         open_db(tmp_path / "db", LEVELDB)
 
 
-def test_leveldb(tmp_path: Path) -> None:
-    """The same meaning as LMDB's; through the package itself where it is installed."""
-    pytest.importorskip("plyvel", reason="optional package")
+@pytest.fixture
+def three(tmp_path: Path) -> Path:
+    """A LevelDB of three records, in several table files and a log."""
+    plyvel = pytest.importorskip("plyvel", reason="optional package")
     path = tmp_path / "db"
-    with create_db(path, LEVELDB) as out:
-        for key in (b"b", b"a", b"c"):
-            out.put(key, key * 2)
-        out.commit()
-        assert (out.last_key(), len(out)) == (b"c", 3)
-    with open_db(path, LEVELDB) as db, open_db(path, LEVELDB) as again:
+    for keys in ((b"b", b"a"), (b"c",)):
+        with create_db(path, LEVELDB, resume=path.exists()) as out:
+            for key in keys:
+                out.put(key, key * 2)
+    assert issubclass(plyvel.CorruptionError, plyvel.Error)
+    return path
+
+
+def test_leveldb(three: Path) -> None:
+    """The same meaning as LMDB's; through the package itself."""
+    before = {p.name: p.read_bytes() for p in three.iterdir()}
+    with open_db(three, LEVELDB) as db, open_db(three, LEVELDB) as again:
         cursor = db.cursor()
         got = []
         for _ in range(4):
@@ -264,3 +271,29 @@ def test_leveldb(tmp_path: Path) -> None:
         assert (cursor.key, again.cursor().key) == (b"c", b"a")
         with pytest.raises(DataError, match="there is no record b'd'"):
             cursor.seek(b"d")
+    assert {p.name: p.read_bytes() for p in three.iterdir()} == before
+
+
+def test_a_leveldb_in_another_process(three: Path) -> None:
+    """LevelDB locks a folder for one process; a reader here does not mind."""
+    plyvel = pytest.importorskip("plyvel")
+    held = plyvel.DB(str(three))
+    try:
+        with open_db(three, LEVELDB) as db:
+            assert db.cursor().value == b"aa"
+    finally:
+        held.close()
+
+
+def test_a_leveldb_that_lost_a_table(three: Path) -> None:
+    tables = [p for p in three.iterdir() if p.suffix in (".ldb", ".sst")]
+    assert tables
+    for table in tables:
+        table.unlink()
+    with pytest.raises(DataError, match=f"{three}: not a readable LevelDB .*missing files"):
+        open_db(three, LEVELDB)
+
+
+def test_leveldb_to_go_on_with(three: Path) -> None:
+    with create_db(three, LEVELDB, resume=True) as out:
+        assert (out.last_key(), len(out)) == (b"c", 3)

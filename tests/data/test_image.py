@@ -92,6 +92,19 @@ def test_bad(data: bytes, message: str, with_opencv: bool, monkeypatch: pytest.M
         image.decode(data, None)
 
 
+@pytest.mark.parametrize("with_opencv", [True, False])
+def test_a_flipped_bit_in_a_png_is_found(with_opencv: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Wherever it is in the pixels: a PNG has checksums, which JPEG and BMP do not."""
+    if not with_opencv:
+        monkeypatch.setattr(image, "opencv", lambda: None)
+    first = FILES["png"].index(b"IDAT")
+    for at in range(first, len(FILES["png"]) - 12, 97):
+        data = bytearray(FILES["png"])
+        data[at] ^= 1
+        with pytest.raises(ValueError, match="damaged|cut short|not an image|cannot decode"):
+            image.decode(bytes(data), True)
+
+
 def test_thumbnail_is_no_end() -> None:
     assert image.decode(THUMBNAIL, True).shape == SMOOTH.shape[:2] + (3,)
 

@@ -81,12 +81,12 @@ def test_mirror_in_test_phase() -> None:
 
 def test_seed_repeats_and_state_returns() -> None:
     a, b = (make("mirror: true crop_size: 3", TRAIN, seed=5) for _ in range(2))
-    assert [a.draw() for _ in range(9)] == [b.draw() for _ in range(9)]
+    assert a.draws(9) == [b.draws(1)[0] for _ in range(9)]
     state = a.rng.bit_generator.state
-    later = [a.draw() for _ in range(4)]
+    later = a.draws(4)
     a.rng.bit_generator.state = state
-    assert [a.draw() for _ in range(4)] == later
-    assert make("crop_size: 3 scale: 2").draw() is None
+    assert a.draws(4) == later
+    assert make("crop_size: 3 scale: 2").draws(2) == [None, None]
 
 
 @pytest.mark.parametrize(("options", "color"), [("", None), ("force_color: true", True), ("force_gray: true", False)])

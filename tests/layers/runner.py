@@ -198,13 +198,13 @@ def check_onnx(case: Case) -> None:
 
     if case.onnx is not True:
         with pytest.raises(CaffeError, match="layer 'l'"):
-            export(make(case), dynamic=False)
+            export(make(case))
         return
     net = make(case)
     bottoms = {k: v.numpy().astype(np.float32) for k, v in feed(case, torch.float32).items()}
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder, "net.onnx")
-        export(net, dynamic=False).save(path)
+        export(net).save(path)
         got = run_onnx(path, bottoms)
     for i, top in enumerate(outputs(net, feed(case, torch.float32))):
         close(got[f"t{i}"], top.detach().numpy(), max(case.tolerance, 2e-5), f"ONNX top {i}", case)

@@ -17,7 +17,7 @@ import torch
 from caffe_port import log
 from caffe_port.data import db_lmdb, image, loader
 from caffe_port.data.datum import encode_datum
-from caffe_port.data.db import create_db
+from caffe_port.data.db import LEVELDB, create_db
 from caffe_port.errors import CaffeError, DataError
 from caffe_port.layers.base import TEST, TRAIN
 from tests.layers.data_layer import check_golden, golden_cases, labels, make, tops
@@ -278,3 +278,39 @@ def test_nothing_but_bad_records(tmp_path: Path) -> None:
 def test_bad_definition(text: str, message: str) -> None:
     with pytest.raises(CaffeError, match=rf"^layer 'd' \(Data\): {message}"):
         make(text)
+
+
+def test_memory_is_used_again_but_never_what_somebody_holds(seven: Path) -> None:
+    layer = make(data(seven, 2, more="prefetch: 0"))
+    kept = [layer()[0] for _ in range(3)]
+    assert len({t.data_ptr() for t in kept}) == 3
+    want = [t.clone() for t in kept]
+    views = [t[1:].numpy() for t in kept]
+    free = {t.data_ptr() for t in kept[1:]}
+    del kept[1:]
+    assert layer()[0].data_ptr() not in free  # the views hold the memory
+    views.pop()
+    assert layer()[0].data_ptr() in free
+    np.testing.assert_array_equal(kept[0], want[0])
+    np.testing.assert_array_equal(views[1], want[1][1:])
+
+
+@pytest.mark.parametrize("rank", [0, 1])
+def test_leveldb_is_read_as_lmdb(rank: int, seven: Path, tmp_path: Path) -> None:
+    pytest.importorskip("plyvel", reason="optional package")
+    with create_db(tmp_path / "level", LEVELDB) as out:
+        for i in (3, 1, 0, 6, 2, 5, 4):
+            out.put(b"%04d" % i, encode_datum(picture(i), i).SerializeToString())
+    text = data(seven, 2, "mirror: true crop_size: 3")
+    both = [make(t, TRAIN) for t in (text, text.replace("LMDB", "LEVELDB").replace(str(seven), f"{tmp_path}/level"))]
+    for layer in both:
+        layer.set_rank(rank, 2)
+    states = []
+    for _ in range(6):
+        for a, b in zip(*(tops(layer) for layer in both), strict=True):
+            np.testing.assert_array_equal(a, b)
+        states.append([layer.state() for layer in both])
+    assert all(a == b for a, b in states)
+    for layer in both:
+        layer.restore(states[2][0])  # a place in the one is a place in the other
+    assert labels(both[0], 3) == labels(both[1], 3)

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 
+from caffe_port.errors import LayerError
 from tests.layers.refusals import refusals
 from tests.layers.runner import Case, make, run
 
@@ -48,6 +49,14 @@ test_refused = refusals([
     ('type: "Eltwise" eltwise_param { coeff: 1 }', [(2, 3), (2, 3)], 1, "1 coefficients for 2 bottoms"),
     ('type: "Eltwise" eltwise_param { operation: PROD coeff: 1 coeff: 2 }', [(2, 3), (2, 3)], 1, "not for PROD"),
 ])
+
+
+@pytest.mark.parametrize("operation", ["SUM", "MAX"])
+def test_in_place_loses_a_bottom_in_caffe(operation):
+    layer = make(Case("l", f'type: "Eltwise" eltwise_param {{ operation: {operation} }}', [(2,)] * 2)).layer("l")
+    layer.param.top[0] = layer.param.bottom[0]
+    with pytest.raises(LayerError, match="layer 'l' .*Caffe loses that bottom; name the top differently"):
+        layer.setup([(2,), (2,)])
 
 
 def gradients(options, *values):

@@ -26,37 +26,42 @@ def windows(size, kernel, stride, pad, ceil, clip):
     return [(i * stride - pad, i * stride - pad + kernel) for i in range(count)]
 
 
+def places(starts, kernel, size):
+    """Which pixel each (window, offset) sees along an axis, kept inside it, and whether it is one."""
+    seen = np.array(starts)[:, None] + np.arange(kernel)
+    return seen.clip(0, size - 1), (seen >= 0) & (seen < size)
+
+
 def transcribed(x, kernel, stride, pad, ceil, pool):
     """Pooling by its definition: values, mask (MAX), and the gradient of sum(values * seed), seed 1, 2, 3 ..."""
-    clip = any(pad)
-    axes = zip(x.shape[2:], kernel, stride, pad, strict=True)
-    rows, columns = (windows(n, k, s, p, ceil, clip) for n, k, s, p in axes)
-    n, c, height, width = x.shape
-    value, mask = np.zeros((n, c, len(rows), len(columns))), np.full((n, c, len(rows), len(columns)), -1.0)
-    seed = 1 + np.arange(value.size, dtype=float).reshape(value.shape)
-    gradient = np.zeros_like(x)
-    for i, (top, bottom) in enumerate(rows):
-        for j, (left, right) in enumerate(columns):
-            area = (min(bottom, height + pad[0]) - top) * (min(right, width + pad[1]) - left)
-            inside = slice(max(top, 0), min(bottom, height)), slice(max(left, 0), min(right, width))
-            here = (slice(None), slice(None), *inside)
-            seen = x[here]
-            if pool == "AVE":
-                with np.errstate(all="ignore"):
-                    value[:, :, i, j] = np.float64(seen.sum((2, 3))) / area
-                    gradient[here] += (seed[:, :, i, j] / np.float64(area))[:, :, None, None]
-                continue
-            value[:, :, i, j] = LOWEST
-            if not seen.size:
-                continue
-            flat = np.where(np.isnan(seen), -np.inf, seen).reshape(n, c, -1)
-            best, wide = flat.argmax(2), seen.shape[3]  # the first of equals
-            row, column = max(top, 0) + best // wide, max(left, 0) + best % wide
-            won = flat.max(2) > LOWEST
-            value[:, :, i, j] = np.where(won, flat.max(2), LOWEST)
-            mask[:, :, i, j] = np.where(won, row * width + column, -1)
-            np.add.at(gradient, (*np.indices((n, c)), row, column), np.where(won, seed[:, :, i, j], 0))
-    return value, mask, gradient
+    n, c, *plane = x.shape
+    axes = zip(plane, kernel, stride, pad, strict=True)
+    rows, columns = (windows(size, k, s, p, ceil, any(pad)) for size, k, s, p in axes)
+    (r, has_r), (q, has_q) = (
+        places([start for start, _ in w], k, size) for w, k, size in zip((rows, columns), kernel, plane, strict=True)
+    )
+    pixels = (r[:, None, :, None] * plane[1] + q[None, :, None, :]).reshape(len(rows), len(columns), -1)
+    inside = (has_r[:, None, :, None] & has_q[None, :, None, :]).reshape(pixels.shape)
+    seen = x.reshape(n, c, -1)[:, :, pixels]  # (n, c, windows high, windows wide, pixels of a window in scanning order)
+    seed = 1 + np.arange(n * c * len(rows) * len(columns), dtype=float).reshape(seen.shape[:-1])
+    gradient = np.zeros((n, c, plane[0] * plane[1]))
+    image, channel = np.indices((n, c))[:, :, :, None, None]
+    if pool == "AVE":
+        high, wide = (
+            [min(end, size + p) - start for start, end in w]
+            for w, size, p in zip((rows, columns), plane, pad, strict=True)
+        )
+        area = np.outer(high, wide).astype(float)
+        with np.errstate(all="ignore"):  # a window without pixels: 0 / 0
+            value, share = np.where(inside, seen, 0).sum(-1) / area, seed / area
+        np.add.at(gradient, (image[..., None], channel[..., None], pixels), np.where(inside, share[..., None], 0))
+        return value, np.full(value.shape, -1.0), gradient.reshape(x.shape)
+    seen = np.where(inside & ~np.isnan(seen), seen, -np.inf)
+    best = seen.argmax(-1)  # the first of equals
+    won = seen.max(-1) > LOWEST
+    winner = np.take_along_axis(np.broadcast_to(pixels, seen.shape), best[..., None], -1)[..., 0]
+    np.add.at(gradient, (image, channel, winner), np.where(won, seed, 0))
+    return np.where(won, seen.max(-1), LOWEST), np.where(won, winner, -1), gradient.reshape(x.shape)
 
 
 def reference(kernel, stride=1, pad=0, ceil=True, pool="MAX", mask=False):
@@ -113,7 +118,18 @@ CASES = [
 ]
 test_cases = run(CASES)
 
-KERNELS = [(k, s, p) for k in range(1, 6) for s in range(1, 5) for p in range(3) if p < k]
+GRID = list(itertools.product(range(1, 6), range(1, 5), range(3)))  # kernel, stride, pad
+KERNELS = [(k, s, p) for k, s, p in GRID if p < k]
+
+
+def two_ways(size):
+    """(height, width, ((kernel, stride, pad) along the height, along the width)), once with one setting for both.
+
+    Width and height are never of one size; both take every size, and every setting stands along both.
+    """
+    for i, along in enumerate(KERNELS):
+        yield size, 5 + (size - 2) % 8, (along, along)
+        yield size, 5 + (size - 4 + i % 7) % 8, (along, KERNELS[(7 * i + 5 * size + 3) % len(KERNELS)])
 
 
 @pytest.mark.parametrize("pool", ["MAX", "AVE"])
@@ -121,13 +137,14 @@ KERNELS = [(k, s, p) for k in range(1, 6) for s in range(1, 5) for p in range(3)
 def test_grid(pool, ceil):
     """Kernel 1-5, stride 1-4, pad 0-2, sizes 5-12: values, shape, mask and gradient, equal or to float64 rounding."""
     rng = np.random.default_rng(2)
-    for (k, s, p), size in itertools.product(KERNELS, range(5, 13)):
-        data = rng.integers(-3, 4, (1, 2, size, 5 + (size + 3) % 8)).astype(float)  # whole numbers: many ties
+    for height, width, settings in itertools.chain.from_iterable(map(two_ways, range(5, 13))):
+        kernel, stride, pad = zip(*settings, strict=True)
+        data = rng.integers(-3, 4, (1, 2, height, width)).astype(float)  # whole numbers: many ties
         x = torch.tensor(data, requires_grad=True)
-        window = Window((k, k), (s, s), (p, p), ceil)
+        window = Window(kernel, stride, pad, ceil)
         top, index = max_pool(x, window) if pool == "MAX" else (ave_pool(x, window), None)
-        value, mask, gradient = transcribed(data, (k, k), (s, s), (p, p), ceil, pool)
-        where = f"kernel {k}, stride {s}, pad {p}, plane {data.shape[2:]}"
+        value, mask, gradient = transcribed(data, kernel, stride, pad, ceil, pool)
+        where = f"kernel {kernel}, stride {stride}, pad {pad}, plane {data.shape[2:]}"
         assert tuple(top.shape[2:]) == window.counts(data.shape[2:]) == value.shape[2:], where
         np.testing.assert_allclose(top.detach(), value, rtol=1e-14, err_msg=where)
         top.backward(1 + torch.arange(top.numel(), dtype=top.dtype).reshape(top.shape))
@@ -136,10 +153,18 @@ def test_grid(pool, ceil):
             np.testing.assert_array_equal(index, mask, err_msg=where)
 
 
+@pytest.mark.parametrize("pool", ["MAX", "AVE"])
+def test_the_rest_of_the_grid_is_refused(pool):
+    """A pad that is not smaller than the kernel."""
+    for k, s, p in set(GRID) - set(KERNELS):
+        with pytest.raises(LayerError, match="smaller than the kernel"):
+            make(case("l", f"pool: {pool} kernel_size: {k} stride: {s} pad: {p}", PLANE, None))
+
+
 @pytest.mark.parametrize("size", range(5, 13))
 def test_grid_in_onnx(size, tmp_path):
     """The same grid in onnxruntime, from files that use explicit pads and no ceil_mode."""
-    shape = (1, 2, size, 5 + (size + 3) % 8)
+    shape = (1, 2, size, 5 + (size - 2) % 8)
     dims = " ".join(f"dim: {d}" for d in shape)
     lines = [f'layer {{ name: "x" type: "Input" top: "x" input_param {{ shape {{ {dims} }} }} }}']
     for n, ((k, s, p), pool, rounding) in enumerate(itertools.product(KERNELS, ("MAX", "AVE"), ("CEIL", "FLOOR"))):

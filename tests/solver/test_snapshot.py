@@ -145,22 +145,48 @@ def test_weights_of_other_shapes(tmp_path):
         solver.restore("run_iter_2.solverstate")
 
 
-def test_a_full_disk_leaves_older_snapshots_and_nothing_half_written(tmp_path, monkeypatch):
+@pytest.mark.parametrize("files_that_fit", [0, 1, 2])
+def test_a_full_disk_leaves_older_snapshots_and_nothing_half_written(files_that_fit, tmp_path, monkeypatch):
+    """Of the same iteration too: weights of one run beside the state of another would look whole."""
+    solver = make(tmp_path)
+    solver.exact_resume = True
+    for _ in range(2):
+        solver.step(1)
+        solver.snapshot()
+    before = {p.name: p.read_bytes() for p in tmp_path.iterdir()}
+    other = make(tmp_path)
+    other.exact_resume = True
+    other.step(3)
+    other.take_position(2, 0)
+    room = iter([True] * files_that_fit)
+
+    def sync(fd):
+        if not next(room, False):
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(os, "fsync", sync)
+    with pytest.raises(
+        SolverError, match="snapshot of iteration 2: .*No space left on device.*Older snapshots are untouched"
+    ):
+        other.snapshot()
+    assert {p.name: p.read_bytes() for p in tmp_path.iterdir()} == before
+
+
+def test_a_kill_between_two_files_of_a_snapshot_mixes_no_runs(tmp_path, monkeypatch):
     solver = make(tmp_path)
     solver.step(2)
     solver.snapshot()
-    before = {p.name: p.read_bytes() for p in tmp_path.iterdir()}
-    solver.step(1)
+    real = os.replace
 
-    def full(fd):
-        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+    def replace(source, target):
+        if str(target).endswith(".solverstate"):
+            raise SystemExit("killed")
+        real(source, target)
 
-    monkeypatch.setattr(os, "fsync", full)
-    with pytest.raises(
-        SolverError, match="snapshot of iteration 3: .*No space left on device.*Older snapshots are untouched"
-    ):
+    monkeypatch.setattr(os, "replace", replace)
+    with pytest.raises(SystemExit):
         solver.snapshot()
-    assert {p.name: p.read_bytes() for p in tmp_path.iterdir()} == before
+    assert not Path("run_iter_2.solverstate").exists()
 
 
 LIMITED = """

@@ -16,11 +16,11 @@ from typing import Any
 import numpy as np
 import torch
 
+from caffe_port import weight_map
 from caffe_port.atomic import atomic_write
 from caffe_port.errors import CaffeError, DataError
 from caffe_port.net import Net
 from caffe_port.par import run as runs
-from caffe_port.par import weight_map
 from caffe_port.par.evaluate import evaluate
 from caffe_port.par.experiment.plan import Job, Plan
 from caffe_port.par.network import generate

@@ -112,8 +112,8 @@ def test_start_weights_reach_every_branch(made, tmp_path) -> None:
     """A map gives one source layer to each branch, also to stage II, which the pruned stage 1 does not know."""
     weight_map = tmp_path / "map.yaml"
     weight_map.write_text(
-        'for: {branch: [_par, _seg, _main]}\nrules:\n  - {from: "res3a_(branch2a)", to: ["res3a{branch}_\\\\1"]}\n'
-        '  - {from: "res4d_(branch2a)", to: ["res4d_par_\\\\1", "res4d_seg_\\\\1"]}\nleft_out: [".*"]\n'
+        "for: {branch: [_par, _seg, _main]}\nrules:\n  - {from: res3a_branch2a, to: 'res3a{branch}_branch2a'}\n"
+        "  - {from: res4d_branch2a, to: [res4d_par_branch2a, res4d_seg_branch2a]}\nleft_out: {source: ['*']}\n"
     )
     net, source = nets.network(tmp_path / "net", made["data"], variant="baseline")
     begun = Plan("drawn", str(made["data"]), stage1_epochs=1, joint_epochs=1, width=2, batch=3, base_lr=1e-9,

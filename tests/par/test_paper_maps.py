@@ -8,9 +8,10 @@ import numpy as np
 import pytest
 import torch
 
+from caffe_port import weight_map
 from caffe_port.errors import WeightsError
 from caffe_port.net import Net
-from caffe_port.par import resnet, weight_map
+from caffe_port.par import resnet
 from caffe_port.par.builder import NetBuilder
 from caffe_port.par.network import generate
 from caffe_port.proto import caffe_pb2, text
@@ -129,29 +130,16 @@ def test_what_is_not_used_is_said() -> None:
     assert "1 unused: mystery" in str(mapped)
 
 
-WRONG = [
-    ({"rules": [{"from": "a|b", "to": ["c"]}]}, "both 'a' and 'b' go to 'c'"),
-    ({"rules": [{"from": "a", "to": ["c"], "bias_into": "b"}]}, "'a' has a bias, but 'b'"),
-]
-
-
-@pytest.mark.parametrize(("content", "message"), WRONG)
-def test_maps_that_do_not_fit_are_refused(content, message) -> None:
-    two = [np.zeros((1, 1, 1, 1), np.float32), np.zeros(1, np.float32)]
-    with pytest.raises(WeightsError, match=message):
-        weight_map.apply(content, [LayerBlobs("a", "Convolution", two), LayerBlobs("b", "Convolution", two)])
-
-
-FILES = [
-    ("[]", "a list called 'rules'"),
-    ("rules: []\nlabels: 3", "unknown entries"),
-    ("rules: [{from: a}]", "must have"),
-]
-
-
-@pytest.mark.parametrize(("content", "message"), FILES)
-def test_bad_map_files_are_refused(tmp_path, content, message) -> None:
-    path = tmp_path / "map.yaml"
-    path.write_text(content)
-    with pytest.raises(WeightsError, match=message):
-        weight_map.read(path)
+def test_a_branch_goes_back_to_where_it_came_from() -> None:
+    source, net = published(4, 4), target("multitask", bn_names="published")
+    there = weight_map.read(MAPS / "resnet50_to_hmt.yaml")
+    copies = weight_map.apply(there, source.layer_blobs(), with_blobs(net)).layers
+    back = weight_map.apply(there.reversed(), copies, with_blobs(source))
+    given = {layer.name: layer.blobs for layer in source.layer_blobs()}
+    assert not back.unused and not back.unfilled and len(back.layers) == len(with_blobs(source))
+    for layer in back.layers:
+        if layer.name not in ("conv1", "bn_conv1"):  # the bias went into the mean
+            np.testing.assert_array_equal(layer.blobs[0], given[layer.name][0])
+    copies[-1].blobs = [blob + 1 for blob in copies[-1].blobs]
+    with pytest.raises(WeightsError, match="both '.*' and '.*' go to 'res4f|both '.*' go to '"):
+        weight_map.apply(there.reversed(), copies, with_blobs(source))
