@@ -93,6 +93,10 @@ class LooksAtShapes(nn.Module):
         return self.fc(torch.cat([rest, F.log_softmax(first, 1)], 1)).add_(1)
 
 
+@pytest.mark.skipif(
+    tuple(map(int, torch.__version__.split(".")[:2])) < (2, 5),
+    reason="torch 2.4's export writes BatchNorm as a triple of other operators, which are refused by name",
+)
 def test_what_fx_cannot_trace_goes_by_export() -> None:
     model = from_module(LooksAtShapes().eval(), {"x": SHAPE})
     assert "agrees" in model.notes[-1]
