@@ -24,7 +24,8 @@ from converters.optional import has, need
 from converters.stock import Inexact, Stock
 
 OPSETS = range(9, 23)
-RANDOM = frozenset({"RandomNormal", "RandomUniform", "RandomNormalLike", "RandomUniformLike", "Bernoulli", "Multinomial"})
+RANDOM = frozenset("Bernoulli Multinomial RandomNormal RandomNormalLike RandomUniform RandomUniformLike".split())
+"""What has a value of its own every time, also of constants."""
 Arrays = dict[str, np.ndarray]
 
 
@@ -101,8 +102,9 @@ def walk(proto: Any, arrays: Arrays, shapes: dict[str, tuple[int, ...]], where: 
         names.update(zip([o for o in node.output if o], tops, strict=False))
     if refused:
         raise UnsupportedError(f"{where}: has no exact form in stock Caffe layers:\n  " + "\n  ".join(refused))
-    outputs = {out.name: names.get(out.name) or stock.constant(values[out.name], out.name) for out in proto.graph.output}
-    for name, kind in outputs.items():
+    outputs = {}
+    for name in (output.name for output in proto.graph.output):
+        outputs[name] = kind = names.get(name) or stock.constant(values[name], name)
         if isinstance(kind, Cut | Truth | Places):
             raise UnsupportedError(f"{where}: output '{name}': {kind.why}")
     return stock.model(), finish(stock, {name: str(blob) for name, blob in outputs.items()})

@@ -40,9 +40,7 @@ def compare(or_equal: bool, less: bool = False) -> Callable[[Op, Stock], list[st
         if isinstance(other, np.ndarray) and other.size == 1:  # c > x, or -x > -c
             negative = stock.power(op.blob(b), f"{op.name}_minus", scale=-1)
             return [above(stock, negative, op.name, _below(-other.astype(np.float64), or_equal))]
-        apart = stock.difference(
-            blob_or_constant(op, stock, a), blob_or_constant(op, stock, b), f"{op.name}_apart"
-        )
+        apart = stock.difference(blob_or_constant(op, stock, a), blob_or_constant(op, stock, b), f"{op.name}_apart")
         return [above(stock, apart, op.name, -TINY if or_equal else 0)]
 
     return write
@@ -60,9 +58,7 @@ def equal(op: Op, stock: Stock) -> list[str]:
 
 
 def logic(write: Callable[[Stock, list[str], str], str]) -> Callable[[Op, Stock], list[str]]:
-    return lambda op, stock: [
-        Whole(write(stock, [truth(op, stock, i) for i in range(len(op.inputs))], op.name))
-    ]
+    return lambda op, stock: [Whole(write(stock, [truth(op, stock, i) for i in range(len(op.inputs))], op.name))]
 
 
 def opposite(stock: Stock, x: list[str], name: str) -> str:

@@ -1,4 +1,4 @@
-"""ONNX operators that only move values about, as stock layers: shapes, transpositions, selections, padding, resizing."""
+"""ONNX operators that only move values about, as stock layers: shapes, transpositions, selections, pads, resizing."""
 
 from __future__ import annotations
 
@@ -210,7 +210,9 @@ def _resized(op: Op, size: int, factor: Any, place: int, options: dict[str, Any]
 
 
 def scatter_elements(op: Op, stock: Stock) -> list[str]:
-    """Values laid over constants at constant places that are the same in every row: picked from the values and these."""
+    """Values laid over one number at constant places, the same in every row: picked from the values and the number."""
+    if isinstance(op.given(1), str):
+        raise Inexact("no stock layer writes to computed places (Upsample and Unpooling with a mask are forks')")
     axis = op.get("axis", 0) % np.ndim(op.array(0))
     if op.text("reduction", "none") != "none":
         raise Inexact("a reduction")

@@ -1,7 +1,7 @@
 """An ONNX operation as the functions see it that write it as stock layers, and what a blob may stand for.
 
-Caffe's blobs are floats. A blob that stands for something else has a kind of its own; a function takes the kinds that it
-can do with, and every other use is refused.
+Caffe's blobs are floats. A blob that stands for something else has a kind of its own; a function takes the kinds that
+it can do with, and every other use is refused.
 """
 
 from __future__ import annotations
@@ -43,6 +43,9 @@ class Some(str):
     why = "how many samples there are depends on values"
 
 
+Kind = type[str]
+
+
 @dataclass
 class Op:
     """An operation in ONNX's words. `inputs`: a blob's name, an array (a constant), or None (left out).
@@ -76,7 +79,7 @@ class Op:
     def given(self, i: int) -> str | np.ndarray | None:
         return self.inputs[i] if i < len(self.inputs) else None
 
-    def blob(self, i: int = 0, *kinds: type[str]) -> str:
+    def blob(self, i: int = 0, *kinds: Kind) -> str:
         """The blob that input i is; `kinds` that it may be besides a plain one and whole numbers."""
         given = self.given(i)
         if not isinstance(given, str):

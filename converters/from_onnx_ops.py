@@ -17,7 +17,7 @@ from caffe_port.proto import caffe_pb2
 from converters import from_onnx_choices as choices
 from converters import from_onnx_moves as moved
 from converters import stock_moves as moves
-from converters.from_onnx_op import Cut, Op, Places, Some, Truth, Whole
+from converters.from_onnx_op import Cut, Kind, Op, Places, Some, Truth, Whole
 from converters.stock import Inexact, Stock
 
 
@@ -101,8 +101,8 @@ def _pooled(op: Op, stock: Stock, x: str, geometry: Sequence[Sequence[int]], ins
     except Inexact:  # other windows than Caffe's: of an image that is padded beforehand
         if op.outputs > 1:
             raise
-        missing = [(n - 1) * s + k - b - size for n, s, k, b, size in zip(wanted, stride, kernel, before, sizes, strict=True)]
-        behind = [max(m, 0) for m in missing]
+        axes = zip(wanted, stride, kernel, before, sizes, strict=True)
+        behind = [max((n - 1) * s + k - b - size, 0) for n, s, k, b, size in axes]
         value = LOWEST if kind == "MAX" else 0
         padded = moves.pad(stock, x, f"{op.name}_padded", [0, 0, *before], [0, 0, *behind], value)
         (top,) = stock.pool(padded, op.name, kind, kernel, stride, [0, 0], wanted)
@@ -123,7 +123,8 @@ def _recounted(
     for size, k, s, before, after, n in zip(*geometry, strict=True):
         start = np.arange(n) * s - before
         ours.append(np.minimum(start + k, size + before) - start)
-        theirs.append(np.minimum(start + k, size + (after if padded else 0)) - (start if padded else np.maximum(start, 0)))
+        first, past = (start, size + after) if padded else (np.maximum(start, 0), size)
+        theirs.append(np.minimum(start + k, past) - first)
     ratio = (np.outer(*ours) if counts is None else counts) / np.outer(*theirs)
     if (ratio == 1).all():
         return top
@@ -482,10 +483,19 @@ OPS: dict[str, Callable[[Op, Stock], list[str]]] = {
     "Upsample": moved.resize, "Where": choices.where, "Xor": choices.logic(choices.exclusive),
 }  # fmt: skip
 
+NO_FORM = {
+    "Ceil": "no stock layer rounds", "Floor": "no stock layer rounds", "Round": "no stock layer rounds",
+    "GridSample": "no stock layer reads at computed places (FlowWarp is a fork's)",
+    "MaxRoiPool": "regions are pooled by a fork's layer only, ROIPooling",
+    "NonMaxSuppression": "boxes are suppressed by forks' layers only, DetectionOutput and Proposal",
+    "RoiAlign": "regions are pooled by a fork's layer only, ROIAlign",
+}  # fmt: skip
+"""Why an operator is refused, where there is more to say than that no stock layer computes it."""
+
 ON_WHOLE = frozenset(
-    "Abs Add And ArgMax ArgMin Cast Clip Compress Concat Equal Expand Flatten Gather Greater GreaterOrEqual Identity Less "
-    "LessOrEqual Max Min Mod Mul Neg Not Or Pad ReduceMax ReduceMin ReduceSum Relu Reshape Sign Slice Split Squeeze Sub "
-    "Sum Tile TopK Transpose Unsqueeze Where Xor".split()
+    "Abs Add And ArgMax ArgMin Cast Clip Compress Concat Equal Expand Flatten Gather Greater GreaterOrEqual Identity "
+    "Less LessOrEqual Max Min Mod Mul Neg Not Or Pad ReduceMax ReduceMin ReduceSum Relu Reshape Sign Slice Split "
+    "Squeeze Sub Sum Tile TopK Transpose Unsqueeze Where Xor".split()
 )
 """What is the same on ONNX's whole numbers as on floats (a division, for one, is not) and gives whole numbers."""
 
@@ -495,19 +505,21 @@ EACH = frozenset("Abs Clip Elu Exp HardSigmoid HardSwish Identity LeakyRelu Log 
 MOVING = frozenset("Concat Expand Flatten Identity Reshape Slice Squeeze Tile Transpose Unsqueeze".split())
 """What moves values and does not look at them."""
 
-KEPT = ((Some, EACH), (Cut, MOVING), (Truth, MOVING))
+KEPT: tuple[tuple[Kind, frozenset[str]], ...] = ((Some, EACH), (Cut, MOVING), (Truth, MOVING))
 """Kinds of blobs, and after which operations they are of that kind still."""
 
 
 def write(op: Op, stock: Stock) -> list[str]:
     """The tops of `op`'s layers; raises Inexact."""
     if op.type not in OPS:
-        raise Inexact("no stock layer computes this operation")
+        raise Inexact(NO_FORM.get(op.type, "no stock layer computes this operation"))
     blobs = [i for i in op.inputs if isinstance(i, str)]
     constants = [i for i in op.inputs if isinstance(i, np.ndarray)]
     if any(isinstance(b, Whole) for b in blobs) and op.type not in ON_WHOLE:
         raise Inexact("of whole numbers, on which it may round, and stock layers do not")
-    kept = next((kind for kind, after in KEPT if op.type in after and {type(b) for b in blobs} == {kind}), None)
+    kept: Kind | None = next(
+        (kind for kind, after in KEPT if op.type in after and {type(b) for b in blobs} == {kind}), None
+    )
     if kept:
         op.inputs = [str(i) if isinstance(i, str) else i for i in op.inputs]
     tops = OPS[op.type](op, stock)

@@ -28,11 +28,11 @@ from converters import onnx_check, onnx_file
 from converters.compare import TOLERANCE
 from converters.model import Model
 from converters.onnx_check import run_onnx as run_onnx
-from converters.onnx_graph import GraphBuilder
+from converters.onnx_graph import OPSET, GraphBuilder
 from converters.optional import has, need
 
 EXTENSIONS = (".onnx",)
-OPSET, IR_VERSION, BATCH = 17, 8, "N"
+IR_VERSION, BATCH = 8, "N"
 
 
 LARGE = 2**26

@@ -25,8 +25,12 @@ class Inexact(Exception):
 
 
 class Stock:
-    """`shapes`: of every blob made so far; `planes`: how many pixels a pooling mask's planes have; `taken`: of what and which
-    places of an axis a blob is, where it is that (see stock_moves.py). Layer names are made unique; a layer's first top is called as it is."""
+    """Layer names are made unique; a layer's first top is called as it is.
+
+    shapes   of every blob made so far
+    planes   how many pixels a pooling mask's planes have
+    taken    of what and which places of an axis a blob is, where it is that (see stock_moves.py)
+    """
 
     def __init__(self, name: str) -> None:
         self.net = caffe_pb2.NetParameter(name=name)

@@ -2,7 +2,8 @@
 
 Im2col copies windows, and windows are more than convolution needs them for: of one axis as wide as the window, it swaps
 two blocks of axes; with a stride it takes every second place; with a pad it surrounds a plane by zeros. What follows no
-rule is cut by Slice and joined by Concat, or picked by BatchReindex from rows. So NaN and infinities stay what they are.
+rule is cut by Slice and joined by Concat, or picked by BatchReindex from rows. So NaN and infinities stay what they
+are.
 """
 
 from __future__ import annotations
@@ -173,8 +174,8 @@ def pad(
     if value == 0 and len(shape) == 4 and not any((*before[:2], *after[:2])) and any((*before, *after)):
         most = [max(b, a) for b, a in zip(before[2:], after[2:], strict=True)]
         x = _im2col(stock, x, f"{name}_zeros", pad=most)
-        for i in (0, 1):
-            x = stock.trim(x, f"{name}_trim", i + 2, most[i] - before[i + 2], shape[i + 2] + before[i + 2] + after[i + 2])
+        for axis, p in zip((2, 3), most, strict=True):
+            x = stock.trim(x, f"{name}_trim", axis, p - before[axis], shape[axis] + before[axis] + after[axis])
         return x
     for axis, (b, a) in enumerate(zip(before, after, strict=True)):
         x = _surround(stock, x, name, axis, b, a, value)
