@@ -89,7 +89,7 @@ def test_names_cannot_break_out_of_the_text(tmp_path: Path) -> None:
 def test_a_layer_without_plain_form_is_refused_by_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(TanH, "onnx", lambda self, graph, bottoms, tops: graph.node("Einsum", bottoms, tops))
     text = f'{MANY} layer {{ name: "odd" type: "TanH" bottom: "one" top: "odd" }}'
-    with pytest.raises(UnsupportedError, match=r"layer 'odd' \(TanH\): has no plain PyTorch form here: operator Einsum"):
+    with pytest.raises(UnsupportedError, match=r"layer 'odd' \(TanH\): has no plain PyTorch form.*Einsum"):
         converters.write(nets.model(text), tmp_path / "x.py")
     assert list(tmp_path.iterdir()) == []
 
