@@ -7,7 +7,7 @@ constants being computed first; everything without an exact form is refused at o
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from math import prod
 from pathlib import Path
 from typing import Any
@@ -42,7 +42,8 @@ def read(path: Path, shapes: Mapping[str, tuple[int, ...]] | None = None) -> Mod
         return ours
     model, blobs = walk(proto, arrays, dict(shapes or {}), str(path))
     if has("onnxruntime"):
-        _prove(model, path, blobs)
+        whole = [i.name for i in proto.graph.input if i.name not in arrays and _kind(i, str(path)) is Whole]
+        _prove(model, path, blobs, whole)
     return model
 
 
@@ -165,13 +166,14 @@ def _constant(node: Any, values: Arrays, versions: Mapping[str, int], where: str
     return dict(zip([n for n in node.output if n], results, strict=True))
 
 
-def _prove(model: Model, path: Path, blobs: Mapping[str, str]) -> None:
-    """The net against onnxruntime on the file itself, output by output."""
+def _prove(model: Model, path: Path, blobs: Mapping[str, str], whole: Sequence[str]) -> None:
+    """The net against onnxruntime on the file itself, output by output. `whole`: inputs of whole numbers."""
     from converters.inputs import random_inputs
     from converters.onnx_check import run_onnx, run_ours
 
     net = model.runtime()
     inputs = random_inputs(net)
+    inputs |= {name: np.abs(np.trunc(inputs[name])) for name in whole}
     theirs, values = run_onnx(path, inputs), run_ours(net, inputs)
     for name, array in theirs.items():
         if name in blobs:

@@ -416,6 +416,7 @@ def _standardised(stock: Stock, x: str, name: str, lead: int, eps: float) -> str
     centred = stock.add("MVN", [line], f"{name}_centred", mvn_param={"normalize_variance": False})
     options = {"operation": caffe_pb2.ReductionParameter.SUMSQ, "axis": 2, "coeff": 1 / prod(shape[lead:])}
     variance = stock.add("Reduction", [centred], f"{name}_variance", reduction_param=options)
+    variance = stock.reshape(variance, f"{name}_axes", (*stock.shapes[variance], 1, 1))
     inverse = _inverse(stock, variance, f"{name}_inverse", eps, -0.5)
     return stock.reshape(stock.product(centred, inverse, f"{name}_unit"), name, shape)
 

@@ -139,7 +139,7 @@ def test_grid(pool, ceil):
 
 
 OTHER_PYTHON = os.environ.get("ONNXRUNTIME_PYTHON", "")
-"""An interpreter with another onnxruntime, an old one say (1.16: Python 3.11, NumPy below 2), to run the grid as well."""
+"""An interpreter with another onnxruntime to run the grid in, an old one say (1.16: Python 3.11, NumPy below 2)."""
 ELSEWHERE = """
 import sys, numpy, onnxruntime
 session = onnxruntime.InferenceSession(sys.argv[1], providers=["CPUExecutionProvider"])
