@@ -1,5 +1,4 @@
-"""ONNX as other tools write it, opsets 9 to 21: stock Caffe made of it gives what onnxruntime gives, or a reason why not.
-"""
+"""ONNX as other tools write it, opsets 9 to 21, as stock Caffe: what onnxruntime gives, or a reason why not."""
 
 from __future__ import annotations
 
