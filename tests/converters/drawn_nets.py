@@ -16,37 +16,71 @@ from converters.model import Model
 MOST = 4000
 """Largest number of values of a blob, so that a net takes milliseconds."""
 
-ANY = (
-    'type: "ReLU"', 'type: "ReLU" relu_param { negative_slope: 0.2 }', 'type: "PReLU"', 'type: "Sigmoid"', 'type: "TanH"',
-    'type: "ELU" elu_param { alpha: 0.7 }', 'type: "AbsVal"', 'type: "BNLL"', 'type: "Dropout"',
-    'type: "Power" power_param { scale: -0.5 shift: 0.25 }', 'type: "Exp" exp_param { base: 2 scale: 0.3 }',
-    'type: "Swish" swish_param { beta: 1.5 }', 'type: "Clip" clip_param { min: -0.5 max: 0.75 }', 'type: "Bias"',
-    'type: "Scale" scale_param { bias_term: true }', 'type: "Scale" scale_param { axis: -1 num_axes: 1 }',
-    'type: "BatchNorm"', 'type: "Softmax"', 'type: "Softmax" softmax_param { axis: -1 }', 'type: "MVN"',
-    'type: "Tile" tile_param { axis: 1 tiles: 2 }', 'type: "Concat"', 'type: "Split"', 'type: "HardSwish"', 'type: "Mish"',
-    'type: "Reduction" reduction_param { axis: 2 operation: SUMSQ coeff: 0.5 }', 'type: "Flatten" flatten_param { axis: 2 }',
-    'type: "Reduction" reduction_param { axis: 1 operation: MEAN }', 'type: "Flatten"', 'type: "ReLU6"', 'type: "CReLU"',
-    'type: "InnerProduct" inner_product_param { num_output: 5 axis: 1 }', 'type: "Flip"',
-    'type: "InnerProduct" inner_product_param { num_output: 4 axis: -1 transpose: true }',
-    'type: "Reshape" reshape_param { shape { dim: 0 dim: -1 } axis: 1 num_axes: 2 }', 'type: "Reverse" reverse_param { axis: 1 }',
-    'type: "Permute" permute_param { order: 0 order: 2 order: 1 }', 'type: "Normalize"',
-)  # fmt: skip
+ANY = """
+type: "ReLU"
+type: "ReLU" relu_param { negative_slope: 0.2 }
+type: "PReLU"
+type: "Sigmoid"
+type: "TanH"
+type: "ELU" elu_param { alpha: 0.7 }
+type: "AbsVal"
+type: "BNLL"
+type: "Dropout"
+type: "Power" power_param { scale: -0.5 shift: 0.25 }
+type: "Exp" exp_param { base: 2 scale: 0.3 }
+type: "Swish" swish_param { beta: 1.5 }
+type: "Clip" clip_param { min: -0.5 max: 0.75 }
+type: "Bias"
+type: "Scale" scale_param { bias_term: true }
+type: "Scale" scale_param { axis: -1 num_axes: 1 }
+type: "BatchNorm"
+type: "Softmax"
+type: "Softmax" softmax_param { axis: -1 }
+type: "MVN"
+type: "Tile" tile_param { axis: 1 tiles: 2 }
+type: "Concat"
+type: "Split"
+type: "HardSwish"
+type: "Mish"
+type: "Reduction" reduction_param { axis: 2 operation: SUMSQ coeff: 0.5 }
+type: "Flatten" flatten_param { axis: 2 }
+type: "Reduction" reduction_param { axis: 1 operation: MEAN }
+type: "Flatten"
+type: "ReLU6"
+type: "CReLU"
+type: "InnerProduct" inner_product_param { num_output: 5 axis: 1 }
+type: "Flip"
+type: "InnerProduct" inner_product_param { num_output: 4 axis: -1 transpose: true }
+type: "Reshape" reshape_param { shape { dim: 0 dim: -1 } axis: 1 num_axes: 2 }
+type: "Reverse" reverse_param { axis: 1 }
+type: "Permute" permute_param { order: 0 order: 2 order: 1 }
+type: "Normalize"
+""".strip().splitlines()
 """Layers of one bottom of any number of axes; where one does not fit, its shape rule says so."""
 
-PLANES = (
-    'type: "LRN" lrn_param { local_size: 3 alpha: 0.5 }', 'type: "SPP" spp_param { pyramid_height: 2 }',
-    'type: "LRN" lrn_param { norm_region: WITHIN_CHANNEL local_size: 3 alpha: 0.5 }',
-    'type: "Im2col" convolution_param { kernel_size: 2 stride: 2 }', 'type: "Interp" interp_param { height: 5 width: 4 }',
-    'type: "ShuffleChannel" shuffle_channel_param { group: 2 }', 'type: "Upsample" upsample_param { scale: 2 }',
-    'type: "PixelShuffle" pixel_shuffle_param { upscale_factor: 2 }', 'type: "Reorg" reorg_param { stride: 2 }',
-    'type: "Pad" pad_param { pad_t: 1 pad_l: 2 pad_r: 1 }', 'type: "Pooling" pooling_param { pool: AVE global_pooling: true }',
-)  # fmt: skip
-PAIRS = (
-    'type: "Eltwise" eltwise_param { coeff: 1 coeff: -0.5 }', 'type: "Eltwise" eltwise_param { operation: PROD }',
-    'type: "Eltwise" eltwise_param { operation: MAX }', 'type: "Concat" concat_param { axis: 1 }',
-    'type: "Concat" concat_param { axis: -1 }', 'type: "Scale" scale_param { axis: 0 }', 'type: "Bias" bias_param { axis: 0 }',
-    'type: "Crop" crop_param { axis: 2 }',
-)  # fmt: skip
+PLANES = """
+type: "LRN" lrn_param { local_size: 3 alpha: 0.5 }
+type: "SPP" spp_param { pyramid_height: 2 }
+type: "LRN" lrn_param { norm_region: WITHIN_CHANNEL local_size: 3 alpha: 0.5 }
+type: "Im2col" convolution_param { kernel_size: 2 stride: 2 }
+type: "Interp" interp_param { height: 5 width: 4 }
+type: "ShuffleChannel" shuffle_channel_param { group: 2 }
+type: "Upsample" upsample_param { scale: 2 }
+type: "PixelShuffle" pixel_shuffle_param { upscale_factor: 2 }
+type: "Reorg" reorg_param { stride: 2 }
+type: "Pad" pad_param { pad_t: 1 pad_l: 2 pad_r: 1 }
+type: "Pooling" pooling_param { pool: AVE global_pooling: true }
+""".strip().splitlines()
+PAIRS = """
+type: "Eltwise" eltwise_param { coeff: 1 coeff: -0.5 }
+type: "Eltwise" eltwise_param { operation: PROD }
+type: "Eltwise" eltwise_param { operation: MAX }
+type: "Concat" concat_param { axis: 1 }
+type: "Concat" concat_param { axis: -1 }
+type: "Scale" scale_param { axis: 0 }
+type: "Bias" bias_param { axis: 0 }
+type: "Crop" crop_param { axis: 2 }
+""".strip().splitlines()
 TWO_TOPS = ('type: "Slice"', 'type: "Slice" slice_param { axis: -1 slice_point: 1 }', 'type: "Split"')
 FIRST = ('type: "ArgMax" argmax_param { axis: 1 top_k: 2 }', 'type: "Threshold" threshold_param { threshold: 0.1 }')
 """What jumps where rounding differs: of an input only."""

@@ -61,8 +61,10 @@ def test_caffe_to_onnx_to_caffe(prototxt: str, seed: int) -> None:
 @settings(max_examples=15, deadline=None)
 @given(drawn_nets.nets(), st.integers(0, 99))
 def test_caffe_to_onnx_to_caffe_as_files(tmp_path_factory, prototxt: str, seed: int) -> None:
-    """The file read again is the same net with the same blobs, bit for bit. BatchNorm's statistics are not in it as they
-    were: ONNX has them divided by the scale factor."""
+    """The file read again is the same net with the same blobs, bit for bit.
+
+    Not BatchNorm's statistics: ONNX has them divided by the scale factor.
+    """
     assume("BatchNorm" not in prototxt)
     folder, model = tmp_path_factory.mktemp("law"), drawn_nets.model(prototxt, seed)
     assume(made_outputs(model.runtime()))
