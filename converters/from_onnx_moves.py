@@ -13,6 +13,9 @@ from converters.onnx_eval import evaluate_as_run
 from converters.optional import need
 from converters.stock import Inexact, Stock
 
+MATRIX = 2**26
+"""Most numbers of the matrix that resizes an axis: 256 MiB."""
+
 
 def same(op: Op, stock: Stock) -> list[str]:
     for name in list(op.unread):
@@ -75,7 +78,7 @@ def slices(op: Op, stock: Stock) -> list[str]:
 def concat(op: Op, stock: Stock) -> list[str]:
     blobs = [stock.constant(i, f"{op.name}_constant") if isinstance(i, np.ndarray) else op.blob(n)
              for n, i in enumerate(op.inputs)]  # fmt: skip
-    return [stock.add("Concat", blobs, op.name, concat_param={"axis": op.get("axis")})]
+    return [stock.add("Concat", blobs, op.name, concat_param={"axis": op.must("axis")})]
 
 
 def split(op: Op, stock: Stock) -> list[str]:
@@ -144,7 +147,7 @@ def expand(op: Op, stock: Stock) -> list[str]:
 
 
 def depth_to_space(op: Op, stock: Stock) -> list[str]:
-    x, size, mode = op.blob(), op.get("blocksize"), op.text("mode", "DCR")
+    x, size, mode = op.blob(), op.must("blocksize"), op.text("mode", "DCR")
     n, c, h, w = stock.shapes[x]
     depth = c // size**2
     blocks = (n, size, size, depth, h, w) if mode == "DCR" else (n, depth, size, size, h, w)
@@ -154,7 +157,7 @@ def depth_to_space(op: Op, stock: Stock) -> list[str]:
 
 
 def space_to_depth(op: Op, stock: Stock) -> list[str]:
-    x, size = op.blob(), op.get("blocksize")
+    x, size = op.blob(), op.must("blocksize")
     n, c, h, w = stock.shapes[x]
     blocks = stock.reshape(x, f"{op.name}_blocks", (n, c, h // size, size, w // size, size))
     x = moves.permute(stock, blocks, f"{op.name}_dealt", [0, 3, 5, 1, 2, 4])
@@ -202,6 +205,8 @@ def resize(op: Op, stock: Stock) -> list[str]:
 
 def _resized(op: Op, size: int, factor: Any, place: int, options: dict[str, Any]) -> np.ndarray:
     """(new size, size): what becomes of each pixel of a line."""
+    if size * size * max(1, float(factor) / (size if place == 3 else 1)) > MATRIX:
+        raise Inexact(f"of an axis of {size}: too large for a matrix")
     units = np.eye(size, dtype=np.float32).reshape(1, size, size, 1)
     four = np.array([1, size if place == 3 else 1, factor, 1], factor.dtype)
     node = need("onnx.helper", "onnx").make_node(op.type, ["x", *[""] * (place - 1), "four"], ["y"], **options)
@@ -232,7 +237,7 @@ def scatter_elements(op: Op, stock: Stock) -> list[str]:
 
 def cast(op: Op, stock: Stock) -> list[str]:
     """Between kinds of blobs; what would round is put off to a layer that cuts by itself, or refused."""
-    to, x = op.get("to"), op.given(0)
+    to, x = op.must("to"), op.given(0)
     op.get("saturate")
     if to == 9:
         return [x if isinstance(x, Truth) else Truth(op.blob())]

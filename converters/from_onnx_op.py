@@ -72,6 +72,11 @@ class Op:
         self.unread.discard(name)
         return self.attributes.get(name, default)
 
+    def must(self, name: str) -> Any:
+        if name not in self.attributes:
+            raise Inexact(f"its attribute {name} is missing")
+        return self.get(name)
+
     def text(self, name: str, default: str) -> str:
         given = self.get(name, default)
         return given.decode() if isinstance(given, bytes) else str(given)

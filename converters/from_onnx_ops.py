@@ -17,6 +17,7 @@ from caffe_port.proto import caffe_pb2
 from converters import from_onnx_choices as choices
 from converters import from_onnx_moves as moved
 from converters import stock_moves as moves
+from converters.from_onnx_lstm import lstm
 from converters.from_onnx_op import Cut, Kind, Op, Places, Some, Truth, Whole
 from converters.stock import Inexact, Stock
 
@@ -71,7 +72,7 @@ def conv_transpose(op: Op, stock: Stock) -> list[str]:
 
 def pool(op: Op, stock: Stock) -> list[str]:
     """Two-dimensional; of one axis as a plane one pixel high."""
-    kernel, x = list(op.get("kernel_shape")), op.blob()
+    kernel, x = list(op.must("kernel_shape")), op.blob()
     shape = stock.shapes[x]
     stride, dilation, before, after = _spatial(op, shape[2:], kernel)
     up, inside = op.get("ceil_mode", 0), bool(op.get("count_include_pad", 0))
@@ -356,7 +357,7 @@ def softmax(op: Op, stock: Stock) -> list[str]:
 
 
 def lrn(op: Op, stock: Stock) -> list[str]:
-    options = {"local_size": op.get("size"), "alpha": op.get("alpha", 1e-4), "beta": op.get("beta", 0.75)}
+    options = {"local_size": op.must("size"), "alpha": op.get("alpha", 1e-4), "beta": op.get("beta", 0.75)}
     if options["local_size"] % 2 == 0:
         raise Inexact("an even size: Caffe's is odd")
     return [stock.add("LRN", [op.blob()], op.name, lrn_param={**options, "k": op.get("bias", 1.0)})]
@@ -444,7 +445,7 @@ def layer_norm(op: Op, stock: Stock) -> list[str]:
 
 def group_norm(op: Op, stock: Stock) -> list[str]:
     """Scale and bias are one a channel from opset 21 on, one a group before."""
-    x, groups = op.blob(), op.get("num_groups")
+    x, groups = op.blob(), op.must("num_groups")
     shape = stock.shapes[x]
     op.get("stash_type")
     grouped = stock.reshape(x, f"{op.name}_groups", (shape[0], groups, prod(shape[1:]) // groups))
@@ -463,7 +464,7 @@ OPS: dict[str, Callable[[Op, Stock], list[str]]] = {
     "Gather": moved.gather, "Gemm": gemm, "GlobalAveragePool": global_pool, "GlobalMaxPool": global_pool,
     "Greater": choices.compare(or_equal=False), "GreaterOrEqual": choices.compare(or_equal=True),
     "GroupNormalization": group_norm, "HardSigmoid": hard_sigmoid, "HardSwish": hard_swish, "Identity": moved.same,
-    "InstanceNormalization": instance_norm, "LRN": lrn, "LayerNormalization": layer_norm,
+    "InstanceNormalization": instance_norm, "LRN": lrn, "LSTM": lstm, "LayerNormalization": layer_norm,
     "LeakyRelu": _layer("ReLU", "relu_param", negative_slope=("alpha", 0.01)),
     "Less": choices.compare(or_equal=False, less=True), "LessOrEqual": choices.compare(or_equal=True, less=True),
     "Log": _layer("Log"), "LogSoftmax": softmax, "MatMul": mat_mul, "Max": several, "MaxPool": pool, "Mean": several,
@@ -487,8 +488,10 @@ OPS: dict[str, Callable[[Op, Stock], list[str]]] = {
 NO_FORM = {
     "Ceil": "no stock layer rounds", "Floor": "no stock layer rounds", "Round": "no stock layer rounds",
     "GridSample": "no stock layer reads at computed places (FlowWarp is a fork's)",
+    "GRU": "no stock layer has its gates",
     "MaxRoiPool": "regions are pooled by a fork's layer only, ROIPooling",
     "NonMaxSuppression": "boxes are suppressed by forks' layers only, DetectionOutput and Proposal",
+    "RNN": "the stock layer of this name squashes its outputs once more",
     "RoiAlign": "regions are pooled by a fork's layer only, ROIAlign",
 }  # fmt: skip
 """Why an operator is refused, where there is more to say than that no stock layer computes it."""

@@ -8,6 +8,7 @@ exactly or not at all.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from math import prod
 from typing import Any
 
 import numpy as np
@@ -18,6 +19,8 @@ from caffe_port.layers import REGISTRY
 from caffe_port.proto import caffe_pb2
 from caffe_port.proto.binary import LayerBlobs
 from converters.model import Model, Shape
+
+LARGEST = 2**31 - 1
 
 
 class Inexact(Exception):
@@ -66,6 +69,8 @@ class Stock:
         if [tuple(b.shape) for b in layer.blobs] != [np.shape(b) for b in blobs]:
             raise UnsupportedError(f"{layer.title}: wants blobs {[tuple(b.shape) for b in layer.blobs]}")
         for top, shape in zip(names, layer.top_shapes(shapes), strict=True):
+            if prod(shape) > LARGEST:
+                raise Inexact(f"a blob of {tuple(shape)}: Caffe's have at most 2**31 - 1 values")
             self.shapes[top] = tuple(shape)
         self.net.layer.add().CopyFrom(param)
         if blobs:
