@@ -19,8 +19,9 @@ from converters.torch_source import run_source
 from converters.torch_source import write as write_source
 from tests.converters import drawn_nets
 
-TOLERANCE = 1e-4
-"""Of a blob's scale: a division read back as a product with an inverse rounds twice, and MVN enlarges that."""
+TOLERANCE, CANCELLED = 1e-4, 1e-6
+"""Of a blob's scale: a division read back as a product with an inverse rounds twice, and MVN enlarges that. Where
+values near 1 cancel, as in the mean of what MVN centred, what is left is rounding: that much may differ in any case."""
 
 
 def made_outputs(net: Net) -> list[str]:
@@ -36,7 +37,7 @@ def same(ours: dict[str, np.ndarray], theirs: dict[str, np.ndarray]) -> None:
     for name, array in ours.items():
         assert array.shape == theirs[name].shape, name
         apart = difference(array, theirs[name])
-        assert apart.relative <= TOLERANCE, f"{name}: {apart}"
+        assert apart.relative <= TOLERANCE or apart.absolute <= CANCELLED, f"{name}: {apart}"
 
 
 @settings(max_examples=40, deadline=None)
