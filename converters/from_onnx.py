@@ -7,6 +7,7 @@ constants being computed first; everything without an exact form is refused at o
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Mapping, Sequence
 from math import prod
 from pathlib import Path
@@ -78,7 +79,12 @@ def walk(proto: Any, arrays: Arrays, shapes: dict[str, tuple[int, ...]], where: 
             blob = stock.input(given.name, _shape(given, shapes, where))
             names[given.name] = _kind(given, where)(blob)
     lost: set[str] = set()
-    for node in proto.graph.node:
+    nodes = deque(proto.graph.node)
+    while nodes:
+        node = nodes.popleft()
+        if node.op_type == "If" and node.input[0] in values:
+            nodes.extendleft(reversed(_branch(node, values)))
+            continue
         if lost & set(node.input):  # what comes after a refused operation is not looked at
             lost.update(node.output)
             continue
@@ -95,13 +101,9 @@ def walk(proto: Any, arrays: Arrays, shapes: dict[str, tuple[int, ...]], where: 
             if node.op_type in ("Shape", "Size"):
                 values[node.output[0]] = _measure(op, stock)
                 continue
-            tops = write(op, stock)
+            tops = _written(op, stock)
         except (Inexact, CaffeError) as e:
             refused.append(f"node '{name}' ({node.op_type}): {e}")
-            lost.update(node.output)
-            continue
-        except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError, RuntimeError) as e:
-            refused.append(f"node '{name}' ({node.op_type}): it is not as ONNX defines it: {type(e).__name__}: {e}")
             lost.update(node.output)
             continue
         names.update(zip([o for o in node.output if o], tops, strict=False))
@@ -113,6 +115,23 @@ def walk(proto: Any, arrays: Arrays, shapes: dict[str, tuple[int, ...]], where: 
         if isinstance(kind, Cut | Truth | Places):
             raise UnsupportedError(f"{where}: output '{name}': {kind.why}")
     return stock.model(), finish(stock, {name: str(blob) for name, blob in outputs.items()})
+
+
+def _written(op: Op, stock: Stock) -> list[str]:
+    try:
+        return write(op, stock)
+    except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError, RuntimeError) as e:
+        raise Inexact(f"it is not as ONNX defines it: {type(e).__name__}: {e}") from e
+
+
+def _branch(node: Any, values: Arrays) -> list[Any]:
+    """The nodes of the branch that an If with a constant condition takes; the branch's constants go to `values`."""
+    helper, numpy_helper = need("onnx.helper", "onnx"), need("onnx.numpy_helper", "onnx")
+    taken = "then_branch" if values[node.input[0]].all() else "else_branch"
+    (branch,) = (a.g for a in node.attribute if a.name == taken)
+    values.update({t.name: numpy_helper.to_array(t) for t in branch.initializer})
+    pairs = zip(branch.output, node.output, strict=True)
+    return [*branch.node, *(helper.make_node("Identity", [made.name], [name]) for made, name in pairs)]
 
 
 def _measure(op: Op, stock: Stock) -> np.ndarray:

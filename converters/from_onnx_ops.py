@@ -71,24 +71,34 @@ def conv_transpose(op: Op, stock: Stock) -> list[str]:
 
 
 def pool(op: Op, stock: Stock) -> list[str]:
-    """Two-dimensional; of one axis as a plane one pixel high."""
+    """Over two axes: those along which nothing is pooled go into the channels or each other; one gets a second."""
     kernel, x = list(op.must("kernel_shape")), op.blob()
     shape = stock.shapes[x]
     stride, dilation, before, after = _spatial(op, shape[2:], kernel)
     up, inside = op.get("ceil_mode", 0), bool(op.get("count_include_pad", 0))
-    if len(kernel) > 2 or any(d != 1 for d in dilation):
-        raise Inexact("Pooling is two-dimensional, without dilation")
-    if op.get("storage_order", 0) and op.outputs > 1:
-        raise Inexact("places counted column by column")
-    if len(kernel) == 1:
-        x = stock.reshape(x, f"{op.name}_plane", (*shape[:2], 1, shape[2]))
-        kernel, stride, before, after = [1, *kernel], [1, *stride], [0, *before], [0, *after]
-    sizes, wanted = stock.shapes[x][2:], []
-    for size, k, s, b, a in zip(sizes, kernel, stride, before, after, strict=True):
+    if any(d != 1 for d in dilation):
+        raise Inexact("Pooling has no dilation")
+    if op.outputs > 1 and (op.get("storage_order", 0) or len(kernel) != 2):
+        raise Inexact("places that are counted otherwise than row by row of a plane")
+    wanted = []
+    for size, k, s, b, a in zip(shape[2:], kernel, stride, before, after, strict=True):
         n = -(-(size + b + a - k) // s) + 1 if up else (size + b + a - k) // s + 1
         wanted.append(n - 1 if up and (n - 1) * s >= size + b else n)
-    tops = _pooled(op, stock, x, (sizes, kernel, stride, before, after, wanted), inside)
-    return [stock.reshape(t, f"{op.name}_line", (*shape[:2], wanted[1])) for t in tops] if len(shape) == 3 else tops
+    axes = list(zip(shape[2:], kernel, stride, before, after, wanted, strict=True))
+    channels = shape[1]
+    while len(axes) > 2 and axes[0][1:5] == (1, 1, 0, 0):
+        channels *= axes.pop(0)[0]
+    while len(axes) > 2 and axes[-1][1:5] == axes[-2][1:5] == (1, 1, 0, 0):
+        merged = axes.pop()[0] * axes[-1][0]
+        axes[-1] = (merged, 1, 1, 0, 0, merged)
+    if len(axes) == 1:
+        axes.insert(0, (1, 1, 1, 0, 0, 1))
+    if len(axes) != 2:
+        raise Inexact("windows over three axes: Pooling has two")
+    geometry = [list(column) for column in zip(*axes, strict=True)]
+    plane = stock.reshape(x, f"{op.name}_plane", (shape[0], channels, *geometry[0]))
+    tops = _pooled(op, stock, plane, geometry, inside)
+    return tops if plane == x else [stock.reshape(tops[0], f"{op.name}_axes", (*shape[:2], *wanted))]
 
 
 def _pooled(op: Op, stock: Stock, x: str, geometry: Sequence[Sequence[int]], inside: bool) -> list[str]:

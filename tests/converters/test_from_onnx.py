@@ -119,6 +119,10 @@ EXACT = {
     "AveragePool counting pads": graph(
         "z = AveragePool<kernel_shape=[3,2], pads=[1,0,0,1], count_include_pad=1, strides=[3,2]>(x)"
     ),
+    "AveragePool of channels": graph(
+        "z = AveragePool<kernel_shape=[3,1,1], pads=[1,0,0,1,0,0], count_include_pad=1>(x)", (2, 1, 4, 5, 3)
+    ),
+    "MaxPool of the last two of three": graph("z = MaxPool<kernel_shape=[1,2,2]>(x)", (2, 3, 4, 5, 3)),
     "AveragePool of a line": graph("z = AveragePool<kernel_shape=[3], pads=[1,1]>(x)", LINE),
     "GlobalMaxPool": graph("z = GlobalMaxPool(x)", (2, 3, 4, 3, 2)),
     "GlobalAveragePool of a line": graph("z = GlobalAveragePool(x)", LINE),
@@ -189,6 +193,8 @@ EXACT = {
         "s = Shape(x); n = Gather(s, c); u = Unsqueeze(n, d); k = Concat<axis=0>(u, e); z = Reshape(x, k)",
         c=np.int64(0), d=ints(0), e=ints(-1, 7)),
     "Shape of a part": graph("s = Shape<start=1, end=3>(x); k = Concat<axis=0>(s, c); z = Reshape(x, k)", c=ints(-1)),
+    "a branch": graph("z = If(c) <then_branch = t () => (float[] p) { p = Relu(x) },"
+                      " else_branch = e () => (float[] q) { q = Neg(x) }>", c=np.array(False)),
     "Flatten from 2": graph("z = Flatten<axis=2>(x)"),
     "Flatten from -1": graph("z = Flatten<axis=-1>(x)"),
     "whole numbers": graph("a = Add(x, c); b = Mul(a, a); z = Cast<to=1>(b)", np.array([[1, 2, 3]]), c=ints(4)),
@@ -203,7 +209,8 @@ REFUSED = {
     "Cast": (graph("a = Cast<to=7>(x); b = Add(a, a); z = Cast<to=1>(b)"), r"'b' \(Add\): stock layers do not round"),
     "division of whole numbers": (graph("a = Div(x, c); z = Cast<to=1>(a)", ints(7, 8), c=ints(2)), "whole numbers"),
     "two matrices": (graph("z = MatMul(x, y)", FLAT, y=(6, 5)), "both matrices are computed"),
-    "dilated": (graph("z = MaxPool<kernel_shape=[2,2], dilations=[2,2]>(x)"), "without dilation"),
+    "dilated": (graph("z = MaxPool<kernel_shape=[2,2], dilations=[2,2]>(x)"), "has no dilation"),
+    "three axes": (graph("z = MaxPool<kernel_shape=[2,2,2]>(x)", (2, 3, 4, 5, 3)), "windows over three axes"),
     "places": (graph("a, b = MaxPool<kernel_shape=[2,2]>(x); z = Cast<to=1>(b)"), "within each plane"),
     "an attribute": (graph("z = Relu<slope=0.1>(x)"), r"\(Relu\): its attribute slope is not known here"),
     "no axis": (graph("z = Concat(x, x)"), r"'z' \(Concat\): its attribute axis is missing"),

@@ -85,7 +85,7 @@ REFUSED = {
     "gelu": (F.gelu, "no stock layer computes this function"),
     "adaptive": (lambda x: F.adaptive_avg_pool2d(x, (3, 3)), "no whole ratio"),
     "roll": (lambda x: x.roll(1), "'roll': no stock layer"),
-    "dilated": (lambda x: F.max_pool2d(x, 2, 1, dilation=2), "without dilation"),
+    "dilated": (lambda x: F.max_pool2d(x, 2, 1, dilation=2), "has no dilation"),
     "branch": (lambda x: x if x.sum() > 0 else -x, "depends on values"),
 }
 
