@@ -1,7 +1,7 @@
 """ONNX operators as stock Caffe layers: one small function an operator, from an `Op` to the names of its tops.
 
 A function raises Inexact where stock layers have no exact form. What it does not read of an operator's attributes is
-refused by the caller, so nothing is skipped. Here are products, windows, norms and arithmetic, and the table of all.
+refused by the caller, so nothing is skipped. Here are products, reductions and arithmetic, and the table of all.
 """
 
 from __future__ import annotations
@@ -12,145 +12,15 @@ from typing import Any
 
 import numpy as np
 
-from caffe_port.layers.pool_window import LOWEST
 from caffe_port.proto import caffe_pb2
 from converters import from_onnx_choices as choices
 from converters import from_onnx_moves as moved
+from converters import from_onnx_norms as norms
+from converters import from_onnx_windows as windows
 from converters import stock_moves as moves
 from converters.from_onnx_lstm import lstm
 from converters.from_onnx_op import Cut, Kind, Op, Places, Some, Truth, Whole
 from converters.stock import Inexact, Stock
-
-
-def _spatial(op: Op, sizes: Sequence[int], kernel: Sequence[int]) -> tuple[list[int], list[int], list[int], list[int]]:
-    """Strides, dilations, and the pads before and after each spatial axis."""
-    n = len(kernel)
-    strides, dilations = list(op.get("strides", [1] * n)), list(op.get("dilations", [1] * n))
-    pads, auto = list(op.get("pads", [0] * 2 * n)), op.text("auto_pad", "NOTSET")
-    if auto not in ("SAME_UPPER", "SAME_LOWER"):
-        return strides, dilations, pads[:n], pads[n:]
-    extents = [d * (k - 1) + 1 for k, d in zip(kernel, dilations, strict=True)]
-    totals = [max((-(-size // s) - 1) * s + e - size, 0) for size, s, e in zip(sizes, strides, extents, strict=True)]
-    before = [t // 2 if auto == "SAME_UPPER" else t - t // 2 for t in totals]
-    return strides, dilations, before, [t - b for t, b in zip(totals, before, strict=True)]
-
-
-def conv(op: Op, stock: Stock) -> list[str]:
-    weight, bias, x = op.array(1), op.array(2), op.blob()
-    op.get("kernel_shape")
-    kernel = list(weight.shape[2:])
-    stride, dilation, before, after = _spatial(op, stock.shapes[x][2:], kernel)
-    options = {"num_output": weight.shape[0], "kernel_size": kernel, "stride": stride, "dilation": dilation}
-    options |= {"group": op.get("group", 1), "bias_term": bias is not None}
-    blobs = [weight] if bias is None else [weight, bias]
-    try:
-        return [stock.spatial(x, op.name, "Convolution", options, before, after, blobs)]
-    except Inexact:  # the pads cannot be made even
-        padded = moves.pad(stock, x, f"{op.name}_padded", [0, 0, *before], [0, 0, *after])
-        return [stock.add("Convolution", [padded], op.name, blobs, convolution_param=options)]
-
-
-def conv_transpose(op: Op, stock: Stock) -> list[str]:
-    """Pads cut off the result. Where they differ, it is made whole and trimmed; beyond it there is only the bias."""
-    weight, bias, group, x = op.array(1), op.array(2), op.get("group", 1), op.blob()
-    op.get("kernel_shape")
-    kernel = list(weight.shape[2:])
-    stride, dilation, before, after = _spatial(op, stock.shapes[x][2:], kernel)
-    if op.text("auto_pad", "NOTSET").startswith("SAME") or op.get("output_shape"):
-        raise Inexact("the size of its result instead of pads")
-    after = [a - more for a, more in zip(after, op.get("output_padding", [0] * len(kernel)), strict=True)]
-    options = {"num_output": weight.shape[1] * group, "kernel_size": kernel, "stride": stride, "dilation": dilation}
-    options |= {"group": group, "bias_term": bias is not None}
-    blobs = [weight] if bias is None else [weight, bias]
-    if before == after:
-        return [stock.add("Deconvolution", [x], op.name, blobs, convolution_param={**options, "pad": before})]
-    options["bias_term"] = False
-    whole = stock.add("Deconvolution", [x], f"{op.name}_whole", [weight], convolution_param=options)
-    top = moves.pad(stock, whole, op.name, [0, 0, *(-b for b in before)], [0, 0, *(-a for a in after)])
-    return [top if bias is None else stock.add("Bias", [top], f"{op.name}_bias", [bias], bias_param={"axis": 1})]
-
-
-def pool(op: Op, stock: Stock) -> list[str]:
-    """Over two axes: those along which nothing is pooled go into the channels or each other; one gets a second."""
-    kernel, x = list(op.must("kernel_shape")), op.blob()
-    shape = stock.shapes[x]
-    stride, dilation, before, after = _spatial(op, shape[2:], kernel)
-    up, inside = op.get("ceil_mode", 0), bool(op.get("count_include_pad", 0))
-    if any(d != 1 for d in dilation):
-        raise Inexact("Pooling has no dilation")
-    if op.outputs > 1 and (op.get("storage_order", 0) or len(kernel) != 2):
-        raise Inexact("places that are counted otherwise than row by row of a plane")
-    wanted = []
-    for size, k, s, b, a in zip(shape[2:], kernel, stride, before, after, strict=True):
-        n = -(-(size + b + a - k) // s) + 1 if up else (size + b + a - k) // s + 1
-        wanted.append(n - 1 if up and (n - 1) * s >= size + b else n)
-    axes = list(zip(shape[2:], kernel, stride, before, after, wanted, strict=True))
-    channels = shape[1]
-    while len(axes) > 2 and axes[0][1:5] == (1, 1, 0, 0):
-        channels *= axes.pop(0)[0]
-    while len(axes) > 2 and axes[-1][1:5] == axes[-2][1:5] == (1, 1, 0, 0):
-        merged = axes.pop()[0] * axes[-1][0]
-        axes[-1] = (merged, 1, 1, 0, 0, merged)
-    if len(axes) == 1:
-        axes.insert(0, (1, 1, 1, 0, 0, 1))
-    if len(axes) != 2:
-        raise Inexact("windows over three axes: Pooling has two")
-    geometry = [list(column) for column in zip(*axes, strict=True)]
-    plane = stock.reshape(x, f"{op.name}_plane", (shape[0], channels, *geometry[0]))
-    tops = _pooled(op, stock, plane, geometry, inside)
-    return tops if plane == x else [stock.reshape(tops[0], f"{op.name}_axes", (*shape[:2], *wanted))]
-
-
-def _pooled(op: Op, stock: Stock, x: str, geometry: Sequence[Sequence[int]], inside: bool) -> list[str]:
-    sizes, kernel, stride, before, _, wanted = geometry
-    kind = "MAX" if op.type == "MaxPool" else "AVE"
-    try:
-        tops = stock.pool(x, op.name, kind, kernel, stride, before, wanted, op.outputs)
-        if op.outputs > 1:
-            return [tops[0], Places(tops[1])]
-        return tops if kind == "MAX" else [_recounted(stock, tops[0], op.name, geometry, inside)]
-    except Inexact:  # other windows than Caffe's: of an image that is padded beforehand
-        if op.outputs > 1:
-            raise
-        axes = zip(wanted, stride, kernel, before, sizes, strict=True)
-        behind = [max((n - 1) * s + k - b - size, 0) for n, s, k, b, size in axes]
-        value = LOWEST if kind == "MAX" else 0
-        padded = moves.pad(stock, x, f"{op.name}_padded", [0, 0, *before], [0, 0, *behind], value)
-        (top,) = stock.pool(padded, op.name, kind, kernel, stride, [0, 0], wanted)
-        if kind == "MAX":
-            return [top]
-        return [_recounted(stock, top, op.name, geometry, inside, np.full(wanted, prod(kernel)))]
-
-
-def _recounted(
-    stock: Stock, top: str, name: str, geometry: Sequence[Sequence[int]], padded: bool, counts: np.ndarray | None = None
-) -> str:
-    """Caffe's means, times the ratio of its count of a window to ONNX's, place by place.
-
-    Caffe counts the padding, equal at both ends, and nothing past it (or `counts`); ONNX its own pads, or (not
-    `padded`) none.
-    """
-    theirs, ours = [], []
-    for size, k, s, before, after, n in zip(*geometry, strict=True):
-        start = np.arange(n) * s - before
-        ours.append(np.minimum(start + k, size + before) - start)
-        first, past = (start, size + after) if padded else (np.maximum(start, 0), size)
-        theirs.append(np.minimum(start + k, past) - first)
-    ratio = (np.outer(*ours) if counts is None else counts) / np.outer(*theirs)
-    if (ratio == 1).all():
-        return top
-    return stock.add("Scale", [top], f"{name}_counts", [ratio], scale_param={"axis": 2, "num_axes": 2})
-
-
-def global_pool(op: Op, stock: Stock) -> list[str]:
-    x, kind = op.blob(), "MAX" if "Max" in op.type else "AVE"
-    shape = stock.shapes[x]
-    if len(shape) < 3:
-        raise Inexact("no plane to pool over")
-    plane = stock.reshape(x, f"{op.name}_plane", (*shape[:2], shape[2], prod(shape[3:])))
-    options = {"pool": getattr(caffe_pb2.PoolingParameter, kind), "global_pooling": True}
-    top = stock.add("Pooling", [plane], op.name, pooling_param=options)
-    return [stock.reshape(top, f"{op.name}_axes", (*shape[:2], *[1] * (len(shape) - 2)))]
 
 
 def reduce(operation: str, before: str = "", after: Any = None) -> Callable[[Op, Stock], list[str]]:
@@ -165,7 +35,7 @@ def reduce(operation: str, before: str = "", after: Any = None) -> Callable[[Op,
                 return [x]
             axes = list(range(rank))
         if operation == "MEAN" and axes == [2, 3] and rank == 4:
-            (top,) = global_pool(Op("GlobalAveragePool", op.name, [x], {}), stock)
+            (top,) = windows.global_pool(Op("GlobalAveragePool", op.name, [x], {}), stock)
             return [top if keep else stock.add("Flatten", [top], f"{op.name}_flat")]
         x = stock.add(before, [x], f"{op.name}_{before.lower()}") if before else x
         top = _reduction(stock, x, op.name, operation, axes, bool(keep))
@@ -224,16 +94,6 @@ def _inner_product(stock: Stock, x: str, name: str, weight: np.ndarray, bias: np
     options = {"num_output": weight.shape[0], "axis": axis, "bias_term": bias is not None}
     blobs = [weight] if bias is None else [weight, np.broadcast_to(bias.reshape(-1), weight.shape[:1])]
     return stock.add("InnerProduct", [x], name, blobs, inner_product_param=options)
-
-
-def batch_norm(op: Op, stock: Stock) -> list[str]:
-    weight, bias, mean, variance = (op.array(i) for i in range(1, 5))
-    op.get("momentum")
-    if op.get("training_mode", 0):
-        raise Inexact("training mode")
-    options = {"use_global_stats": True, "eps": op.get("epsilon", 1e-5)}
-    top = stock.add("BatchNorm", [op.blob()], op.name, [mean, variance, np.ones(1)], batch_norm_param=options)
-    return [stock.add("Scale", [top], f"{op.name}_scale", [weight, bias], scale_param={"bias_term": True})]
 
 
 def _layer(type: str, message: str = "", **names: tuple[str, Any]) -> Callable[[Op, Stock], list[str]]:
@@ -366,13 +226,6 @@ def softmax(op: Op, stock: Stock) -> list[str]:
     return [stock.add("Log", [top], f"{op.name}_log") if op.type == "LogSoftmax" else top]
 
 
-def lrn(op: Op, stock: Stock) -> list[str]:
-    options = {"local_size": op.must("size"), "alpha": op.get("alpha", 1e-4), "beta": op.get("beta", 0.75)}
-    if options["local_size"] % 2 == 0:
-        raise Inexact("an even size: Caffe's is odd")
-    return [stock.add("LRN", [op.blob()], op.name, lrn_param={**options, "k": op.get("bias", 1.0)})]
-
-
 def power(op: Op, stock: Stock) -> list[str]:
     exponent = op.array(1)
     if exponent.size != 1:
@@ -419,80 +272,36 @@ def _log(stock: Stock, x: str, name: str) -> str:
     return stock.add("Log", [x], f"{name}_log")
 
 
-def _standardised(stock: Stock, x: str, name: str, lead: int, eps: float) -> str:
-    """(x - mean) / sqrt(variance + eps) over all axes from `lead` on: MVN adds its eps to the deviation, so it centres
-    only."""
-    shape = stock.shapes[x]
-    line = stock.reshape(x, f"{name}_line", (shape[0], prod(shape[1:lead]), prod(shape[lead:]), 1))
-    centred = stock.add("MVN", [line], f"{name}_centred", mvn_param={"normalize_variance": False})
-    options = {"operation": caffe_pb2.ReductionParameter.SUMSQ, "axis": 2, "coeff": 1 / prod(shape[lead:])}
-    variance = stock.add("Reduction", [centred], f"{name}_variance", reduction_param=options)
-    variance = stock.reshape(variance, f"{name}_axes", (*stock.shapes[variance], 1, 1))
-    inverse = _inverse(stock, variance, f"{name}_inverse", eps, -0.5)
-    return stock.reshape(stock.product(centred, inverse, f"{name}_unit"), name, shape)
-
-
-def instance_norm(op: Op, stock: Stock) -> list[str]:
-    top = _standardised(stock, op.blob(), op.name, 2, op.get("epsilon", 1e-5))
-    blobs = [op.array(1), op.array(2)]
-    return [stock.add("Scale", [top], f"{op.name}_scale", blobs, scale_param={"bias_term": True})]
-
-
-def layer_norm(op: Op, stock: Stock) -> list[str]:
-    x = op.blob()
-    rank = len(stock.shapes[x])
-    axis = op.get("axis", -1) % rank
-    op.get("stash_type")
-    if op.outputs > 1 or not axis:
-        raise Inexact("over the batch, or with its statistics")
-    top = _standardised(stock, x, op.name, axis, op.get("epsilon", 1e-5))
-    bias = op.array(2)
-    weight = np.broadcast_to(op.array(1), stock.shapes[x][axis:])
-    blobs = [weight] if bias is None else [weight, np.broadcast_to(bias, weight.shape)]
-    options = {"axis": axis, "num_axes": rank - axis, "bias_term": bias is not None}
-    return [stock.add("Scale", [top], f"{op.name}_scale", blobs, scale_param=options)]
-
-
-def group_norm(op: Op, stock: Stock) -> list[str]:
-    """Scale and bias are one a channel from opset 21 on, one a group before."""
-    x, groups = op.blob(), op.must("num_groups")
-    shape = stock.shapes[x]
-    op.get("stash_type")
-    grouped = stock.reshape(x, f"{op.name}_groups", (shape[0], groups, prod(shape[1:]) // groups))
-    top = stock.reshape(_standardised(stock, grouped, op.name, 2, op.get("epsilon", 1e-5)), f"{op.name}_whole", shape)
-    blobs = [np.repeat(b, shape[1] // len(b)) for b in (op.array(1), op.array(2))]
-    return [stock.add("Scale", [top], f"{op.name}_scale", blobs, scale_param={"bias_term": True})]
-
-
 OPS: dict[str, Callable[[Op, Stock], list[str]]] = {
     "Abs": _layer("AbsVal"), "Add": arithmetic, "And": choices.logic(lambda s, x, name: s.product(x[0], x[1], name)),
-    "ArgMax": choices.arg_max(1), "ArgMin": choices.arg_max(-1), "AveragePool": pool,
-    "BatchNormalization": batch_norm, "Cast": moved.cast, "Clip": clip, "Compress": choices.compress,
-    "Concat": moved.concat, "Conv": conv, "ConvTranspose": conv_transpose, "DepthToSpace": moved.depth_to_space,
-    "Div": arithmetic, "Dropout": moved.same, "Elu": _layer("ELU", "elu_param", alpha=("alpha", 1.0)),
-    "Equal": choices.equal, "Exp": _layer("Exp"), "Expand": moved.expand, "Flatten": moved.flatten,
-    "Gather": moved.gather, "Gemm": gemm, "GlobalAveragePool": global_pool, "GlobalMaxPool": global_pool,
+    "ArgMax": choices.arg_max(1), "ArgMin": choices.arg_max(-1), "AveragePool": windows.pool,
+    "BatchNormalization": norms.batch_norm, "Cast": moved.cast, "Clip": clip, "Compress": choices.compress,
+    "Concat": moved.concat, "Conv": windows.conv, "ConvTranspose": windows.conv_transpose,
+    "DepthToSpace": moved.depth_to_space, "Div": arithmetic, "Dropout": moved.same,
+    "Elu": _layer("ELU", "elu_param", alpha=("alpha", 1.0)), "Equal": choices.equal, "Exp": _layer("Exp"),
+    "Expand": moved.expand, "Flatten": moved.flatten, "Gather": moved.gather, "Gemm": gemm,
+    "GlobalAveragePool": windows.global_pool, "GlobalMaxPool": windows.global_pool,
     "Greater": choices.compare(or_equal=False), "GreaterOrEqual": choices.compare(or_equal=True),
-    "GroupNormalization": group_norm, "HardSigmoid": hard_sigmoid, "HardSwish": hard_swish, "Identity": moved.same,
-    "InstanceNormalization": instance_norm, "LRN": lrn, "LSTM": lstm, "LayerNormalization": layer_norm,
-    "LeakyRelu": _layer("ReLU", "relu_param", negative_slope=("alpha", 0.01)),
+    "GroupNormalization": norms.group_norm, "HardSigmoid": hard_sigmoid, "HardSwish": hard_swish,
+    "Identity": moved.same, "InstanceNormalization": norms.instance_norm, "LRN": norms.lrn, "LSTM": lstm,
+    "LayerNormalization": norms.layer_norm, "LeakyRelu": _layer("ReLU", "relu_param", negative_slope=("alpha", 0.01)),
     "Less": choices.compare(or_equal=False, less=True), "LessOrEqual": choices.compare(or_equal=True, less=True),
-    "Log": _layer("Log"), "LogSoftmax": softmax, "MatMul": mat_mul, "Max": several, "MaxPool": pool, "Mean": several,
-    "Min": several, "Mish": mish, "Mod": mod, "Mul": arithmetic,
+    "Log": _layer("Log"), "LogSoftmax": softmax, "MatMul": mat_mul, "Max": several, "MaxPool": windows.pool,
+    "Mean": several, "Min": several, "Mish": mish, "Mod": mod, "Mul": arithmetic,
     "Neg": lambda op, stock: [stock.power(op.blob(), op.name, scale=-1)], "Not": choices.logic(choices.opposite),
     "Or": choices.logic(lambda s, x, name: s.largest(x[0], x[1], name)), "PRelu": prelu, "Pad": moved.pad,
-    "Pow": power, "Reciprocal": lambda op, stock: [_inverse(stock, op.blob(), op.name)],
-    "ReduceL1": reduce("ASUM"), "ReduceL2": reduce("SUMSQ", after=_root),
-    "ReduceLogSum": reduce("SUM", after=_log), "ReduceLogSumExp": reduce("SUM", "Exp", _log),
-    "ReduceMax": choices.extreme(1), "ReduceMean": reduce("MEAN"), "ReduceMin": choices.extreme(-1),
-    "ReduceSum": reduce("SUM"), "ReduceSumSquare": reduce("SUMSQ"), "Relu": _layer("ReLU"), "Reshape": moved.reshape,
-    "Resize": moved.resize, "ScatterElements": moved.scatter_elements, "Selu": selu, "Sigmoid": _layer("Sigmoid"),
-    "Sign": sign, "Silu": silu, "Slice": moved.slices, "Softmax": softmax, "Softplus": _layer("BNLL"),
-    "Softsign": softsign, "SpaceToDepth": moved.space_to_depth, "Split": moved.split,
+    "Pow": power, "Reciprocal": lambda op, stock: [_inverse(stock, op.blob(), op.name)], "ReduceL1": reduce("ASUM"),
+    "ReduceL2": reduce("SUMSQ", after=_root), "ReduceLogSum": reduce("SUM", after=_log),
+    "ReduceLogSumExp": reduce("SUM", "Exp", _log), "ReduceMax": choices.extreme(1), "ReduceMean": reduce("MEAN"),
+    "ReduceMin": choices.extreme(-1), "ReduceSum": reduce("SUM"), "ReduceSumSquare": reduce("SUMSQ"),
+    "Relu": _layer("ReLU"), "Reshape": moved.reshape, "Resize": moved.resize,
+    "ScatterElements": moved.scatter_elements, "Selu": selu, "Sigmoid": _layer("Sigmoid"), "Sign": sign, "Silu": silu,
+    "Slice": moved.slices, "Softmax": softmax, "Softplus": _layer("BNLL"), "Softsign": softsign,
+    "SpaceToDepth": moved.space_to_depth, "Split": moved.split,
     "Sqrt": lambda op, stock: [stock.power(op.blob(), op.name, power=0.5)], "Squeeze": moved.squeeze,
-    "Sub": arithmetic, "Sum": several, "Tanh": _layer("TanH"), "ThresholdedRelu": thresholded_relu,
-    "Tile": moved.tile, "TopK": choices.top_k, "Transpose": moved.transpose, "Unsqueeze": moved.unsqueeze,
-    "Upsample": moved.resize, "Where": choices.where, "Xor": choices.logic(choices.exclusive),
+    "Sub": arithmetic, "Sum": several, "Tanh": _layer("TanH"), "ThresholdedRelu": thresholded_relu, "Tile": moved.tile,
+    "TopK": choices.top_k, "Transpose": moved.transpose, "Unsqueeze": moved.unsqueeze, "Upsample": moved.resize,
+    "Where": choices.where, "Xor": choices.logic(choices.exclusive),
 }  # fmt: skip
 
 NO_FORM = {
