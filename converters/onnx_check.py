@@ -15,9 +15,15 @@ from converters.compare import TOLERANCE, difference
 from converters.inputs import random_inputs
 from converters.optional import need
 
+TYPES = {"tensor(int64)": np.int64, "tensor(int32)": np.int32, "tensor(bool)": np.bool_, "tensor(double)": np.float64}
+"""What onnxruntime calls the types of inputs other than float."""
+
 
 def run_onnx(model: Any, inputs: Mapping[str, np.ndarray], frugal: bool = False) -> dict[str, np.ndarray]:
-    """Every output by name. `model`: a path, or an `onnx_model.Exported`. `frugal`: no second copy of the weights."""
+    """Every output by name; inputs may be of any type.
+
+    `model`: a path, or an `onnx_model.Exported`. `frugal`: no second copy of the weights.
+    """
     runtime = need("onnxruntime", "onnxruntime")
     options = runtime.SessionOptions()
     options.log_severity_level = 3
@@ -25,9 +31,10 @@ def run_onnx(model: Any, inputs: Mapping[str, np.ndarray], frugal: bool = False)
         options.add_session_config_entry("session.disable_prepacking", "1")
     source = str(model) if isinstance(model, str | Path) else model.to_bytes()
     session = runtime.InferenceSession(source, options, providers=["CPUExecutionProvider"])
-    wanted = {i.name for i in session.get_inputs()}
     names = [output.name for output in session.get_outputs()]
-    return dict(zip(names, session.run(names, {k: v for k, v in inputs.items() if k in wanted}), strict=True))
+    types: dict[str, Any] = {i.name: TYPES.get(i.type, np.float32) for i in session.get_inputs()}
+    given = {name: inputs[name].astype(dtype, copy=False) for name, dtype in types.items()}
+    return dict(zip(names, session.run(names, given), strict=True))
 
 
 def run_ours(net: Net, inputs: Mapping[str, np.ndarray], keep: Collection[str] | bool = True) -> dict[str, np.ndarray]:

@@ -14,6 +14,9 @@ import numpy as np
 from caffe_port.layers.base import Layer, Shape
 from converters.optional import need
 
+OPSET = 17
+"""The one opset that is written."""
+
 
 class GraphBuilder:
     """Collects `nodes` (NodeProto) and `initializers` (name -> array). `taken`: names that values of the net have."""
@@ -37,6 +40,21 @@ class GraphBuilder:
         lacking = [top for top in tops if top not in made]
         if lacking:
             raise layer.unsupported(f"its ONNX form does not make {', '.join(lacking)}")
+
+    def types(self, nodes: Sequence[Any]) -> dict[str, int]:
+        """ONNX's element types of what `nodes`, a layer's, make."""
+        numbers = {name: self._helper.np_dtype_to_tensor_dtype(a.dtype) for name, a in self.initializers.items()}
+        made = dict.fromkeys(name for node in nodes for name in node.output if name)
+        read = dict.fromkeys(name for node in nodes for name in node.input if name and name not in made)
+        graph = self._helper.make_graph(
+            list(nodes),
+            "types",
+            [self._helper.make_tensor_value_info(name, numbers.get(name, 1), None) for name in read],  # 1: FLOAT
+            [self._helper.make_empty_tensor_value_info(name) for name in made],
+        )
+        model = self._helper.make_model(graph, opset_imports=[self._helper.make_opsetid("", OPSET)])
+        inferred = need("onnx.shape_inference", "onnx").infer_shapes(model).graph
+        return {value.name: value.type.tensor_type.elem_type for value in [*inferred.output, *inferred.value_info]}
 
     # -- the protocol ------------------------------------------------------------------------------------------------
 

@@ -29,11 +29,11 @@ from converters.compare import TOLERANCE
 from converters.model import Model
 from converters.onnx_axes import Axis
 from converters.onnx_check import run_onnx as run_onnx
-from converters.onnx_graph import GraphBuilder
+from converters.onnx_graph import OPSET, GraphBuilder
 from converters.optional import has, need
 
 EXTENSIONS = (".onnx",)
-OPSET, IR_VERSION = 17, 8
+IR_VERSION = 8
 
 
 LARGE = 2**26

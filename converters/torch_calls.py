@@ -107,6 +107,22 @@ def mean(x: Tensor, dim: Any = None, keepdim: bool = False) -> Call:
     return ("ReduceMean", [x], {"axes": axes, "keepdims": int(keepdim)})
 
 
+def permute(x: Tensor, *dims: Any) -> Call:
+    order = dims[0] if len(dims) == 1 and isinstance(dims[0], list | tuple) else dims
+    return ("Transpose", [x], {"perm": [int(d) % x.dim() for d in order]})
+
+
+def transpose(x: Tensor, dim0: int, dim1: int) -> Call:
+    order = list(range(x.dim()))
+    order[dim0], order[dim1] = order[dim1], order[dim0]
+    return ("Transpose", [x], {"perm": order})
+
+
+def reshaped(name: str) -> Callable[..., Call]:
+    """A tensor's method that only changes the shape."""
+    return lambda x, *args, **kwargs: ("Reshape", [x, list(getattr(x, name)(*args, **kwargs).shape)], {})
+
+
 def _binary(type: str) -> Callable[..., Call]:
     def write(a: Any, b: Any, alpha: float = 1) -> Call:
         if alpha != 1:
@@ -214,12 +230,14 @@ FUNCTIONS: dict[Any, Callable[..., Call]] = {
     torch.softmax: softmax("Softmax"), operator.add: _binary("Add"), operator.sub: _binary("Sub"),
     operator.mul: _binary("Mul"), operator.truediv: _binary("Div"), operator.neg: _one("Neg"),
     operator.iadd: _binary("Add"), operator.imul: _binary("Mul"), operator.isub: _binary("Sub"),
-    operator.getitem: item,
+    operator.getitem: item, torch.permute: permute, torch.transpose: transpose, torch.squeeze: reshaped("squeeze"),
+    torch.unsqueeze: reshaped("unsqueeze"),
     "relu": _one("Relu"), "sigmoid": _one("Sigmoid"), "tanh": _one("Tanh"), "exp": _one("Exp"), "log": _one("Log"),
     "abs": _one("Abs"), "sqrt": _one("Sqrt"), "neg": _one("Neg"), "add": _binary("Add"), "sub": _binary("Sub"),
     "mul": _binary("Mul"), "div": _binary("Div"), "clamp": clamp, "flatten": flatten, "view": view, "reshape": view,
     "mean": mean, "softmax": softmax("Softmax"), "chunk": chunk, "split": split, "contiguous": _same,
-    "detach": _same,
+    "detach": _same, "permute": permute, "transpose": transpose, "squeeze": reshaped("squeeze"),
+    "unsqueeze": reshaped("unsqueeze"),
 }  # fmt: skip
 
 

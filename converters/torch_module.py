@@ -18,7 +18,8 @@ from torch import Tensor, fx, nn
 from caffe_port.errors import CaffeError, ConvertError, UnsupportedError
 from converters.compare import TOLERANCE, difference
 from converters.from_onnx import finish
-from converters.from_onnx_ops import Op, write
+from converters.from_onnx_op import Op
+from converters.from_onnx_ops import write
 from converters.model import Model
 from converters.stock import Inexact, Stock
 from converters.torch_calls import ATEN, FUNCTIONS, INPLACE, MODULES, Call

@@ -52,6 +52,8 @@ def convolution(layer: Any, shapes: list[Shape], transposed: bool = False) -> Mo
     p, g = layer.param.convolution_param, layer.geometry
     if len(shapes) != 1 or g.axis != 1 or len(g.kernel) not in (1, 2, 3):
         return None
+    if not transposed and any(g.missing(shapes[0][2:])):  # a kernel over the bottom, which torch refuses
+        return None
     options = [f"kernel_size={_pair(list(g.kernel))}"]
     for name, values, usual in (("stride", g.stride, 1), ("padding", g.pad, 0), ("dilation", g.dilation, 1)):
         if any(v != usual for v in values):

@@ -6,49 +6,108 @@ function named by it: node in, the right side of an assignment out. Constants be
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, overload
 
 import numpy as np
 
+from converters import torch_helpers
+
 INT_MAX = 2**31 - 1
+SHORT = 64
+"""Most numbers of an index that is written into the text; a longer one is a buffer."""
 TYPES = {1: "torch.float32", 6: "torch.int32", 7: "torch.int64", 9: "torch.bool"}
+INTEGERS = frozenset({2, 3, 4, 5, 6, 7, 12, 13})
+"""ONNX's numbers of the types of whole numbers."""
 
 
 class Unwritable(Exception):
     """An operator, or a use of one, that this table has no plain torch for."""
 
 
-class Node:
-    """An ONNX node as the table sees it: expressions of its inputs, its attributes, its constants."""
+class Operands(Sequence[str]):
+    """Inputs as expressions, made when they are asked for: what only the writer reads leaves nothing in the module."""
 
-    def __init__(self, proto: Any, inputs: list[str], constants: Mapping[str, np.ndarray]) -> None:
+    def __init__(self, names: Sequence[str], make: Callable[[str], str]) -> None:
+        self._names, self._make = names, make
+
+    def __len__(self) -> int:
+        return len(self._names)
+
+    @overload
+    def __getitem__(self, i: int) -> str: ...
+    @overload
+    def __getitem__(self, i: slice) -> list[str]: ...
+    def __getitem__(self, i: int | slice) -> str | list[str]:
+        if isinstance(i, slice):
+            return [self[n] for n in range(*i.indices(len(self)))]
+        return self._make(self._names[i]) if self._names[i] else ""
+
+
+class Node:
+    """An ONNX node as the table sees it: expressions of its inputs, its attributes, its constants.
+
+    `types`: ONNX's element type of a value by name. `shape`: of the first output, where it is a value of the net.
+    `helpers`: functions of torch_helpers that the expression calls.
+    """
+
+    def __init__(
+        self, proto: Any, operand: Callable[[str], str], constants: Mapping[str, np.ndarray],
+        types: Callable[[], Mapping[str, int]], shape: Sequence[int] | None = None,
+    ) -> None:  # fmt: skip
         import onnx
 
         self.op = proto.op_type
-        self.inputs = inputs
+        self.inputs = Operands(list(proto.input), operand)
         self.outputs = list(proto.output)
+        self.shape = shape
+        self.helpers: list[Callable[..., Any]] = []
+        self._names, self._types = list(proto.input), types
         self._constants = [constants.get(name) for name in proto.input]
         self._attributes = {a.name: onnx.helper.get_attribute_value(a) for a in proto.attribute}
         self.unread = set(self._attributes)
 
     def get(self, name: str, default: Any = None) -> Any:
         self.unread.discard(name)
-        return self._attributes.get(name, default)
+        value = self._attributes.get(name, default)
+        return value.decode() if isinstance(value, bytes) else value
 
     def has(self, i: int) -> bool:
-        return i < len(self.inputs) and bool(self.inputs[i])
+        return i < len(self._names) and bool(self._names[i])
+
+    def constant(self, i: int) -> np.ndarray | None:
+        return self._constants[i] if i < len(self._constants) else None
 
     def ints(self, i: int) -> list[int]:
         """Input i as the list of whole numbers that it must be."""
-        value = self._constants[i] if i < len(self._constants) else None
+        value = self.constant(i)
         if value is None:
             raise Unwritable(f"{self.op} with a computed input {i}")
         return [int(v) for v in np.asarray(value).ravel()]
 
+    def whole(self, i: int) -> bool:
+        """Whether input i holds whole numbers."""
+        constant = self.constant(i)
+        return constant.dtype.kind in "iu" if constant is not None else self._types().get(self._names[i]) in INTEGERS
+
+    def literal(self, i: int) -> bool:
+        """Whether input i is written as a number."""
+        constant = self.constant(i)
+        return constant is not None and is_literal(constant)
+
+    def call(self, helper: Callable[..., Any], *arguments: str) -> str:
+        self.helpers.append(helper)
+        return f"{helper.__name__}({', '.join(arguments)})"
+
+
+def is_literal(array: np.ndarray) -> bool:
+    return array.ndim == 0 and array.dtype in (np.float32, np.int64)
+
 
 def number(value: Any) -> str:
     """A number as the shortest literal that is the same float32, and not above the largest."""
+    if np.asarray(value).dtype.kind in "iu":
+        return str(int(value))
     single = np.float32(value)
     text = str(single)
     if np.isfinite(single) and abs(float(text)) > float(np.finfo(np.float32).max):
@@ -64,11 +123,14 @@ def _method(name: str) -> Callable[[Node], str]:
     return lambda n: f"{n.inputs[0]}.{name}()"
 
 
-def _chain(function: str) -> Callable[[Node], str]:
+def _chain(function: str, bound: str) -> Callable[[Node], str]:
+    """`bound`: the argument of clamp that takes a number."""
+
     def write(n: Node) -> str:
-        text = n.inputs[0]
-        for other in n.inputs[1:]:
-            text = f"{function}({text}, {other})"
+        order = sorted(range(len(n.inputs)), key=n.literal)
+        text = n.inputs[order[0]]
+        for i in order[1:]:
+            text = f"{text}.clamp({bound}={n.inputs[i]})" if n.literal(i) else f"{function}({text}, {n.inputs[i]})"
         return text
 
     return write
@@ -89,6 +151,8 @@ def _reduce(before: str, method: str) -> Callable[[Node], str]:
 
 def _reshape(n: Node) -> str:
     x = n.inputs[0]
+    if n.constant(1) is None:
+        return f"{x}.reshape({n.inputs[1]}.tolist())"
     return f"{x}.reshape({', '.join(f'{x}.shape[{i}]' if d == 0 else str(d) for i, d in enumerate(n.ints(1)))})"
 
 
@@ -104,6 +168,8 @@ def _unsqueeze(n: Node) -> str:
 
 
 def _squeeze(n: Node) -> str:
+    if not n.has(1):
+        return f"{n.inputs[0]}.squeeze()"
     return n.inputs[0] + "".join(f".squeeze({axis})" for axis in sorted(n.ints(1), reverse=True))
 
 
@@ -111,14 +177,28 @@ def _slice(n: Node) -> str:
     starts, ends = n.ints(1), n.ints(2)
     axes = n.ints(3) if n.has(3) else list(range(len(starts)))
     steps = n.ints(4) if n.has(4) else [1] * len(starts)
-    if min(steps) < 1 or min(axes) < 0 <= max(axes):
-        raise Unwritable("Slice backwards, or from both ends of the axes")
+    turned = [axis for axis, step in zip(axes, steps, strict=True) if step < 0]
+    text = n.inputs[0] + (f".flip({', '.join(map(str, turned))})" if turned else "")
     ranges = {}
     for axis, start, end, step in zip(axes, starts, ends, steps, strict=True):
-        ranges[axis] = f"{start or ''}:{'' if end >= INT_MAX else end}" + (f":{step}" if step != 1 else "")
-    if min(axes) < 0:
-        return f"{n.inputs[0]}[{', '.join(['...', *(ranges.get(i, ':') for i in range(min(axes), 0))])}]"
-    return f"{n.inputs[0]}[{', '.join(ranges.get(i, ':') for i in range(max(axes) + 1))}]"
+        if step < 0:
+            start, end, step = _from_the_end(start, end, step)
+        if (start, step) != (0, 1) or end < INT_MAX:
+            ranges[axis] = f"{start or ''}:{'' if end >= INT_MAX else end}" + (f":{step}" if step != 1 else "")
+    front, back = ([axis for axis in ranges if (axis < 0) == negative] for negative in (False, True))
+    if front:
+        text += f"[{', '.join(ranges.get(i, ':') for i in range(max(front) + 1))}]"
+    if back:
+        text += f"[{', '.join(['...', *(ranges.get(i, ':') for i in range(min(back), 0))])}]"
+    return text
+
+
+def _from_the_end(start: int, end: int, step: int) -> tuple[int, int, int]:
+    """A slice backwards as one of the flipped axis."""
+    start, end = (0 if start >= INT_MAX else -1 - start), (INT_MAX if end <= -INT_MAX else -1 - end)
+    if min(start, end) < 0:
+        raise Unwritable("Slice backwards between places counted from the front")
+    return start, end, -step
 
 
 def _split(n: Node) -> str:
@@ -129,51 +209,66 @@ def _split(n: Node) -> str:
 
 
 def _gather(n: Node) -> str:
-    index = f"{n.inputs[1]}.long()" if n._constants[1] is None else str(np.asarray(n._constants[1]).tolist())
-    return f"{n.inputs[0]}[{':, ' * n.get('axis', 0)}{index}]"
+    index = n.constant(1)
+    if index is None:
+        text = f"{n.inputs[1]}.long()"
+    else:
+        text = str(index.tolist()) if index.size <= SHORT else n.inputs[1]
+    return f"{n.inputs[0]}[{':, ' * n.get('axis', 0)}{text}]"
 
 
 def _pad(n: Node) -> str:
-    amounts, value = n.ints(1), n.inputs[2] if n.has(2) else "0.0"
+    amounts, mode = n.ints(1), n.get("mode", "constant")
+    value = n.inputs[2] if n.has(2) else "0.0"
     rank = len(amounts) // 2
     pairs = [(amounts[i], amounts[i + rank]) for i in reversed(range(rank))]
     while pairs and pairs[-1] == (0, 0):
         pairs.pop()
-    return f"F.pad({n.inputs[0]}, {tuple(v for pair in pairs for v in pair)}, value={value})"
+    if not pairs:
+        return n.inputs[0]
+    how = {"constant": f"value={value}", "edge": 'mode="replicate"', "reflect": 'mode="reflect"'}.get(mode)
+    if how is None or mode != "constant" and len(pairs) > rank - 2:
+        raise Unwritable(f"Pad of mode {mode} in {len(pairs)} axes of {rank}")
+    return f"F.pad({n.inputs[0]}, {tuple(v for pair in pairs for v in pair)}, {how})"
 
 
 def _pool(function: str, filler: str) -> Callable[[Node], str]:
     def write(n: Node) -> str:
-        indices = ", return_indices=True" if len(n.outputs) > 1 else ""
         kernel, x = n.get("kernel_shape"), n.inputs[0]
         stride, pads = n.get("strides", [1] * len(kernel)), n.get("pads", [0] * 2 * len(kernel))
         inside = n.get("count_include_pad", 0)
         if n.op == "AveragePool" and any(pads) and not inside:
             raise Unwritable("AveragePool that leaves its pads out")
+        if len(n.outputs) > 1:
+            places = torch_helpers.max_pool_with_places
+            return n.call(places, x, str(tuple(kernel)), str(tuple(stride)), str(tuple(pads)))
         before, after = pads[: len(kernel)], pads[len(kernel) :]
         padding = ""
         if before == after and all(2 * p <= k for p, k in zip(before, kernel, strict=True)):
             padding = f", padding={tuple(before)}" if any(before) else ""
-        elif indices:
-            raise Unwritable("MaxPool with indices and uneven pads")
         else:
             pairs = tuple(v for pair in zip(reversed(before), reversed(after), strict=True) for v in pair)
             x = f"F.pad({x}, {pairs}, value={filler})"
-        return f"F.{function}{len(kernel)}d({x}, {tuple(kernel)}, {tuple(stride)}{padding}{indices})"
+        return f"F.{function}{len(kernel)}d({x}, {tuple(kernel)}, {tuple(stride)}{padding})"
 
     return write
 
 
 def _conv(n: Node) -> str:
-    spatial, transposed = len(n.get("kernel_shape") or ()), n.op == "ConvTranspose"
+    weight, transposed = n.constant(1), n.op == "ConvTranspose"
+    spatial = len(n.get("kernel_shape") or (weight.shape[2:] if weight is not None else ()))
     zeros, ones = [0] * spatial, [1] * spatial
-    pads = n.get("pads", zeros * 2)
-    if not spatial or pads[:spatial] != pads[spatial:] or any(n.get("output_padding", [])):
+    pads, x = n.get("pads", zeros * 2), n.inputs[0]
+    before, after = pads[:spatial], pads[spatial:]
+    if not spatial or any(n.get("output_padding", [])) or transposed and before != after:
         raise Unwritable(f"{n.op} with uneven pads")
+    if before != after:
+        x = f"F.pad({x}, {tuple(v for pair in zip(reversed(before), reversed(after), strict=True) for v in pair)})"
+        before = zeros
     bias = n.inputs[2] if n.has(2) else "None"
-    options = f"stride={tuple(n.get('strides', ones))}, padding={tuple(pads[:spatial])}"
+    options = f"stride={tuple(n.get('strides', ones))}, padding={tuple(before)}"
     options += f", dilation={tuple(n.get('dilations', ones))}, groups={n.get('group', 1)}"
-    return f"F.conv{'_transpose' * transposed}{spatial}d({n.inputs[0]}, {n.inputs[1]}, {bias}, {options})"
+    return f"F.conv{'_transpose' * transposed}{spatial}d({x}, {n.inputs[1]}, {bias}, {options})"
 
 
 def _gemm(n: Node) -> str:
@@ -211,57 +306,159 @@ def _compress(n: Node) -> str:
 
 
 def _cast(n: Node) -> str:
-    if n.get("to") not in TYPES:
-        raise Unwritable(f"Cast to type {n.get('to')}")
-    return f"{n.inputs[0]}.to({TYPES[n.get('to')]})"
+    to = n.get("to")
+    if to not in TYPES:
+        raise Unwritable(f"Cast to type {to}")
+    return f"{n.inputs[0]}.to({TYPES[to]})"
+
+
+def _div(n: Node) -> str:
+    if n.whole(0):  # ONNX cuts the quotient
+        return f'torch.div({n.inputs[0]}, {n.inputs[1]}, rounding_mode="trunc")'
+    return _infix("/")(n)
+
+
+def _depth_to_space(n: Node) -> str:
+    if n.get("mode", "DCR") != "CRD":
+        raise Unwritable("DepthToSpace of mode DCR")
+    return f"F.pixel_shuffle({n.inputs[0]}, {n.get('blocksize')})"
+
+
+def _resize(n: Node) -> str:
+    """Planes to the size that the net has them in; by whole factors where the nearest pixels are repeated."""
+    mode, places, x = n.get("mode", "nearest"), n.get("coordinate_transformation_mode", "half_pixel"), n.inputs[0]
+    factors = n.constant(2)
+    if n.shape is None or len(n.shape) != 4 or factors is None:
+        raise Unwritable("Resize of other than planes, or by computed factors")
+    if mode == "linear" and places in ("align_corners", "half_pixel"):
+        aligned = places == "align_corners"
+        return f'F.interpolate({x}, size={tuple(n.shape[2:])}, mode="bilinear", align_corners={aligned})'
+    if (mode, places, n.get("nearest_mode")) == ("nearest", "asymmetric", "floor") and not (factors % 1).any():
+        repeats = "".join(f".repeat_interleave({int(f)}, {i})" for i, f in enumerate(factors) if f != 1)
+        return x + repeats
+    raise Unwritable(f"Resize of mode {mode}, places {places}")
+
+
+def _expand(n: Node) -> str:
+    shape = f"{n.inputs[1]}.tolist()" if n.constant(1) is None else str(tuple(n.ints(1)))
+    return f"torch.as_tensor({n.inputs[0]}).expand({shape})"
+
+
+def _shape(n: Node) -> str:
+    start, end = n.get("start", 0), n.get("end")
+    return f"torch.tensor({n.inputs[0]}.shape" + (f"[{start}:{'' if end is None else end}])" if start or end else ")")
+
+
+def _grid_sample(n: Node) -> str:
+    options = f'mode="{n.get("mode", "bilinear")}", padding_mode="{n.get("padding_mode", "zeros")}"'
+    return f"F.grid_sample({n.inputs[0]}, {n.inputs[1]}, {options}, align_corners={bool(n.get('align_corners', 0))})"
+
+
+def _top_k(n: Node) -> str:
+    (count,), axis, largest = n.ints(1), n.get("axis", -1), n.get("largest", 1)
+    n.get("sorted")
+    return n.call(torch_helpers.top_k, n.inputs[0], str(count), str(axis), *([] if largest else ["False"]))
+
+
+def _scatter_elements(n: Node) -> str:
+    axis, x = n.get("axis", 0), n.inputs[0]
+    index = f"{n.inputs[1]} % {x}.shape[{axis}]"  # negative places count from the end
+    return f"{x}.scatter({axis}, {index}, {n.inputs[2]})"
+
+
+def _suppress(n: Node) -> str:
+    if n.get("center_point_box", 0) or not n.has(2) or n.constant(2) is None:
+        raise Unwritable("NonMaxSuppression of centres, or with a computed limit")
+    limits = [None if not n.has(i) else n.constant(i) for i in (3, 4)]
+    numbers = [number(np.ravel(limit)[0]) if limit is not None else "None" for limit in limits]
+    numbers[0] = numbers[0].replace("None", "0.0")
+    return n.call(torch_helpers.non_max_suppression, n.inputs[0], n.inputs[1], str(n.ints(2)[0]), *numbers)
+
+
+def _max_roi_pool(n: Node) -> str:
+    size, scale = tuple(n.get("pooled_shape")), number(n.get("spatial_scale", 1.0))
+    return n.call(torch_helpers.max_roi_pool, n.inputs[0], n.inputs[1], str(size), scale)
+
+
+def _roi_align(n: Node) -> str:
+    meant = (n.get("mode", "avg"), n.get("sampling_ratio", 0), n.get("coordinate_transformation_mode", "half_pixel"))
+    if meant != ("avg", 0, "output_half_pixel"):
+        raise Unwritable(f"RoiAlign of {meant}")
+    size, scale = (n.get("output_height", 1), n.get("output_width", 1)), number(n.get("spatial_scale", 1.0))
+    return n.call(torch_helpers.roi_align, *n.inputs, str(size), scale)
+
+
+def _hard_sigmoid(n: Node) -> str:
+    return f"({number(n.get('alpha', 0.2))} * {n.inputs[0]} + {number(n.get('beta', 0.5))}).clamp(0.0, 1.0)"
 
 
 OPS: dict[str, Callable[[Node], str]] = {
     "Abs": _method("abs"),
     "Add": _infix("+"),
+    "And": _infix("&"),
     "ArgMax": _arg_max,
     "AveragePool": _pool("avg_pool", "0.0"),
     "BatchNormalization": _batch_norm,
     "Cast": _cast,
+    "Ceil": _method("ceil"),
     "Clip": _clip,
     "Compress": _compress,
     "Concat": lambda n: f"torch.cat(({', '.join(n.inputs)},), {n.get('axis')})",
     "Conv": _conv,
     "ConvTranspose": _conv,
-    "Div": _infix("/"),
+    "DepthToSpace": _depth_to_space,
+    "Div": _div,
     "Elu": lambda n: f"F.elu({n.inputs[0]}, {number(n.get('alpha', 1.0))})",
     "Equal": _infix("=="),
     "Exp": _method("exp"),
-    "Expand": lambda n: f"torch.as_tensor({n.inputs[0]}).expand({n.inputs[1]}.tolist())",
+    "Expand": _expand,
     "Flatten": _flatten,
+    "Floor": _method("floor"),
     "Gather": _gather,
+    "GatherND": lambda n: n.call(torch_helpers.gather_nd, *n.inputs),
     "Gemm": _gemm,
     "GlobalAveragePool": lambda n: f"{n.inputs[0]}.mean((2, 3), keepdim=True)",
     "Greater": _infix(">"),
+    "GreaterOrEqual": _infix(">="),
+    "GridSample": _grid_sample,
+    "HardSigmoid": _hard_sigmoid,
+    "HardSwish": lambda n: f"F.hardswish({n.inputs[0]})",
     "Identity": lambda n: n.inputs[0],
     "LRN": _lrn,
     "LeakyRelu": lambda n: f"F.leaky_relu({n.inputs[0]}, {number(n.get('alpha', 0.01))})",
     "Less": _infix("<"),
+    "LessOrEqual": _infix("<="),
     "Log": _method("log"),
     "MatMul": _infix("@"),
-    "Max": _chain("torch.maximum"),
+    "Max": _chain("torch.maximum", "min"),
     "MaxPool": _pool("max_pool", 'float("-inf")'),
-    "Min": _chain("torch.minimum"),
+    "MaxRoiPool": _max_roi_pool,
+    "Min": _chain("torch.minimum", "max"),
     "Mod": _infix("%"),
     "Mul": _infix("*"),
     "Neg": lambda n: f"-{n.inputs[0]}",
+    "NonMaxSuppression": _suppress,
+    "Not": lambda n: f"~{n.inputs[0]}",
+    "Or": _infix("|"),
     "PRelu": lambda n: f"torch.where({n.inputs[0]} > 0, {n.inputs[0]}, {n.inputs[0]} * {n.inputs[1]})",
     "Pad": _pad,
     "Pow": _infix("**"),
+    "Range": lambda n: f"torch.arange({', '.join(n.inputs)})",
     "ReduceL1": _reduce(".abs()", "sum"),
     "ReduceMax": _reduce("", "amax"),
     "ReduceMean": _reduce("", "mean"),
+    "ReduceMin": _reduce("", "amin"),
     "ReduceSum": _reduce("", "sum"),
     "ReduceSumSquare": _reduce(".square()", "sum"),
     "Relu": lambda n: f"F.relu({n.inputs[0]})",
     "Reshape": _reshape,
-    "Shape": lambda n: f"torch.tensor({n.inputs[0]}.shape)",
+    "Resize": _resize,
+    "RoiAlign": _roi_align,
+    "ScatterElements": _scatter_elements,
+    "ScatterND": lambda n: n.call(torch_helpers.scatter_nd, *n.inputs),
+    "Shape": _shape,
     "Sigmoid": _method("sigmoid"),
+    "Sign": _method("sign"),
     "Slice": _slice,
     "Softmax": lambda n: f"{n.inputs[0]}.softmax({n.get('axis', -1)})",
     "Softplus": lambda n: f"F.softplus({n.inputs[0]})",
@@ -272,6 +469,7 @@ OPS: dict[str, Callable[[Node], str]] = {
     "Sum": _infix("+"),
     "Tanh": _method("tanh"),
     "Tile": lambda n: f"{n.inputs[0]}.repeat({', '.join(map(str, n.ints(1)))})",
+    "TopK": _top_k,
     "Transpose": lambda n: f"{n.inputs[0]}.permute({', '.join(map(str, n.get('perm')))})",
     "Unsqueeze": _unsqueeze,
     "Where": lambda n: f"torch.where({', '.join(n.inputs)})",

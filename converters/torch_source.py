@@ -9,9 +9,11 @@ as written.
 
 from __future__ import annotations
 
+import inspect
 import keyword
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +24,7 @@ from torch import nn
 from caffe_port.errors import ConvertError, UnsupportedError
 from caffe_port.graph import Node
 from caffe_port.net import Net
+from converters import torch_helpers
 from converters.compare import TOLERANCE, difference
 from converters.inputs import random_inputs
 from converters.model import Model, as_tensor
@@ -30,11 +33,9 @@ from converters.onnx_graph import GraphBuilder
 from converters.onnx_model import is_automatic_split, value_names
 from converters.torch_modules import MODULES
 from converters.torch_ops import Node as Op
-from converters.torch_ops import Unwritable, expression, number
+from converters.torch_ops import Unwritable, expression, is_literal, number
 
 EXTENSIONS = (".py",)
-SHORT = 8
-"""Constants of at most so many numbers are written into the text; longer ones are buffers."""
 _taken = frozenset(dir(nn.Module())) | set(keyword.kwlist) | set(keyword.softkwlist)
 _taken |= {"self", "torch", "nn", "F", "Tensor", "Path", "load", "float", "tuple", "dict", "None", "Net", "Scale"}
 
@@ -97,7 +98,7 @@ def run_source(path: Path, inputs: Mapping[str, np.ndarray], net: Net) -> dict[s
     exec(compile(path.read_text(encoding="utf-8"), str(path), "exec"), space)
     with torch.no_grad():
         outputs = space["load"]()(*[torch.from_numpy(inputs[name]) for name in net.inputs])
-    return {name: tensor.numpy() for name, tensor in outputs.items()}
+    return {name: tensor.detach().numpy() for name, tensor in outputs.items()}
 
 
 def source(net: Net, weights: str, expose: bool = False) -> tuple[str, dict[str, np.ndarray]]:
@@ -118,6 +119,11 @@ def source(net: Net, weights: str, expose: bool = False) -> tuple[str, dict[str,
         results=", ".join(f"{name!r}: {writer.variable(name)}" for name in made),
     )  # fmt: skip
     return text, writer.state
+
+
+def _text_of(function: Callable[..., Any]) -> str:
+    """A function of torch_helpers as it stands there, with the blank lines around it."""
+    return f"\n{inspect.getsource(function)}"
 
 
 def _plain(text: str) -> str:
@@ -165,12 +171,18 @@ class _Writer:
     def _operators(self, node: Node) -> None:
         builder, first = self._builder, len(self._builder.nodes)
         builder.write(node.layer, [self.names[b.id] for b in node.bottoms], [self.names[t.id] for t in node.tops])
-        for proto in builder.nodes[first:]:
-            inputs = [self._operand(name) if name else "" for name in proto.input]
+        protos = builder.nodes[first:]
+        types = cache(lambda: builder.types(protos))
+        shapes = {self.names[t.id]: t.shape for t in node.tops}
+        for proto in protos:
+            op = Op(proto, self._operand, builder.initializers, types, shapes.get(proto.output[0]))
             try:
-                line = expression(Op(proto, inputs, builder.initializers))
+                line = expression(op)
             except Unwritable as e:
                 raise UnsupportedError(f"{node.layer.title}: has no plain PyTorch form here: {e}") from None
+            for helper in op.helpers:
+                used = [*torch_helpers.USES.get(helper, []), helper]
+                self.helpers.update(dict.fromkeys(_text_of(function) for function in used))
             targets = ", ".join(self._target(name) for name in proto.output)
             if line != targets:
                 self.forward.append(f"        {targets} = {line}")
@@ -183,14 +195,14 @@ class _Writer:
         array = self._builder.initializers.get(name)
         if array is None:
             return self._target(name)
-        if array.size == 1 and array.ndim == 0 and array.dtype == np.float32:
+        learned = any(name == f"{layer.name}.{blob}" for layer in self.net.layers for blob in layer.present_blobs)
+        if is_literal(array) and not learned:
             return number(array)
         key = self.identifier("layer", name)
         if key not in self.state:
             self.state[key] = array
             kind = "" if array.dtype == np.float32 else f", dtype=torch.{array.dtype}"
             make = f"torch.zeros({tuple(array.shape)}{kind})"
-            learned = any(name == f"{layer.name}.{blob}" for layer in self.net.layers for blob in layer.present_blobs)
             self.init.append(
                 f"        self.{key} = nn.Parameter({make})"
                 if learned

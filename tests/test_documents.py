@@ -14,6 +14,7 @@ import pytest
 from caffe_port.cli import main as cli
 from caffe_port.cli.flags import normalise
 from caffe_port.layers import REGISTRY
+from tools import layer_table
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -34,6 +35,13 @@ def test_every_layer_has_a_test_file() -> None:
     modules = {cls.__module__.rpartition(".")[2] for cls in REGISTRY.values()}
     missing = [name for name in modules if not (ROOT / "tests" / "layers" / f"test_{name}.py").exists()]
     assert not missing, f"layers without a case table: {', '.join(sorted(missing))}"
+
+
+def test_every_layer_that_computes_has_a_table_of_cases() -> None:
+    """Data layers and those without tops have tests of their own."""
+    computing = [cls for cls in REGISTRY.values() if cls.role not in ("data", "input") and cls.tops[1] != 0]
+    missing = {cls.__name__ for cls in computing if not layer_table.cases(cls.__module__.rpartition(".")[2])}
+    assert not missing, f"layers whose test file runs no case: {', '.join(sorted(missing))}"
 
 
 @pytest.fixture(scope="module")

@@ -125,9 +125,8 @@ class BN(Layer):
         eps = graph.const(np.array(SEGNET_EPS, np.float32), "eps")
         unit = graph.node("Div", [centred, graph.node("Sqrt", [graph.node("Add", [variance, eps])])])
         graph.node("Add", [graph.node("Mul", [unit, slope]), bias], tops[:1])
-        full = graph.const(np.array([1, -1, 1, 1], np.int64), "full")
         for name, top in zip((mean, variance), tops[1:], strict=False):
-            graph.node("Reshape", [name, full], [top])
+            graph.node("Reshape", [name, graph.const(np.array([1, -1, 1, 1], np.int64), "full")], [top])
 
 
 def along(values: Tensor, x: Tensor) -> Tensor:

@@ -3,14 +3,16 @@
 A layer's test file holds `CASES`, one line a case, and `test_cases = run(CASES)`. For each case the runner holds that
 the shape rule is the actual shape; forward is the reference (written from the definition, in float64); backward is the
 numerical derivative (float64); the island driver gives what the functional driver gives; ONNX in onnxruntime gives
-forward, or the layer refuses as declared; OpenCV's own Caffe reader gives forward, or the case says why not.
+forward, or the layer refuses as declared; that ONNX, read back operator by operator, is a net of stock layers that
+gives forward, or the reader refuses as declared; the standalone PyTorch source gives forward; OpenCV's own Caffe reader
+gives forward, or the case says why not.
 """
 
 from __future__ import annotations
 
 import re
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,11 +21,16 @@ import numpy as np
 import pytest
 import torch
 
-from caffe_port.errors import CaffeError
+from caffe_port.errors import CaffeError, UnsupportedError
 from caffe_port.islands import Islands
-from caffe_port.layers.base import TEST, TRAIN
+from caffe_port.layers.base import REGISTRY, TEST, TRAIN
 from caffe_port.net import Net
 from caffe_port.proto import caffe_pb2, text
+from converters.from_onnx import walk
+from converters.model import as_tensor
+from converters.onnx_check import run_onnx, run_ours
+from converters.onnx_model import export
+from converters.torch_source import run_source, source
 
 Reference = Callable[[list[np.ndarray], list[np.ndarray]], Sequence[np.ndarray]]
 
@@ -34,8 +41,8 @@ class Case:
 
     `layer`: the layer's text without name, bottoms and tops. `bottoms`: shapes (drawn from a normal distribution) or
     arrays. `gradient`: check backward to every bottom that may have a gradient, to these bottoms only, or not at all.
-    `onnx`, `opencv`: True, or why there is none. `tolerance` of forward against the reference, relative to the largest
-    value.
+    `onnx`, `opencv`: True, or why there is none. `onnx_in`, `source`: True, or what the refusal says, as a pattern;
+    `run` sets them for a whole table. `tolerance` of forward against the reference, relative to the largest value.
     """
 
     name: str
@@ -46,6 +53,8 @@ class Case:
     tops: int = 1
     gradient: bool | tuple[int, ...] = True
     onnx: bool | str = True
+    onnx_in: bool | str = True
+    source: bool | str = True
     opencv: bool | str = True
     tolerance: float = 1e-5
     opencv_tolerance: float = 1e-4
@@ -154,7 +163,7 @@ def check_gradient(case: Case) -> None:
             given[i] = value
         tops = layer(*given)
         tops = (tops,) if isinstance(tops, torch.Tensor) else tops
-        return tuple(t for t in tops if t.requires_grad) or (sum(f.sum() for f in free) * 0,)
+        return tuple(t for t in tops if t.requires_grad) or (sum((f.sum() for f in free), torch.zeros(())) * 0,)
 
     free = [bottoms[i].clone().requires_grad_() for i in wanted] + list(layer.parameters())
     if free:
@@ -192,22 +201,57 @@ def check_islands(case: Case) -> None:
         close(theirs.diff.numpy(), mine.diff.numpy(), 1e-6, f"island diff of blob {mine.blob}", case)
 
 
-def check_onnx(case: Case) -> None:
-    from converters.onnx_check import run_onnx
-    from converters.onnx_model import export
+def singles(case: Case) -> dict[str, np.ndarray]:
+    """The bottoms in float32, as the engines of others take them."""
+    return {k: v.numpy() for k, v in feed(case, torch.float32).items()}
 
+
+def compare(case: Case, what: str, got: Mapping[str, np.ndarray]) -> None:
+    for i, top in enumerate(outputs(make(case), feed(case, torch.float32))):
+        close(got[f"t{i}"], top.detach().numpy(), max(case.tolerance, 2e-5), f"{what} top {i}", case)
+
+
+def check_onnx(case: Case) -> None:
     if case.onnx is not True:
         with pytest.raises(CaffeError, match="layer 'l'"):
             export(make(case))
         return
-    net = make(case)
-    bottoms = {k: v.numpy().astype(np.float32) for k, v in feed(case, torch.float32).items()}
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder, "net.onnx")
-        export(net).save(path)
-        got = run_onnx(path, bottoms)
-    for i, top in enumerate(outputs(net, feed(case, torch.float32))):
-        close(got[f"t{i}"], top.detach().numpy(), max(case.tolerance, 2e-5), f"ONNX top {i}", case)
+        export(make(case)).save(path)
+        compare(case, "ONNX", run_onnx(path, singles(case)))
+
+
+def check_onnx_in(case: Case) -> None:
+    exported = export(make(case))
+    if case.onnx_in is not True:
+        with pytest.raises(UnsupportedError, match=str(case.onnx_in)):
+            walk(exported.model, exported.initializers, {}, case.name)
+        return
+    model, blobs = walk(exported.model, exported.initializers, {}, case.name)
+    for layer in model.net.layer:
+        assert REGISTRY[layer.type].origin == "BVLC", f"{case.name}: layer {layer.name} is a fork's {layer.type}"
+        for message in (layer, *(value for _, value in layer.ListFields() if hasattr(value, "ListFields"))):
+            assert all(f.number < 20000 for f, _ in message.ListFields()), f"{case.name}: a fork's field in {layer}"
+    net = model.runtime()
+    values = run_ours(net, {name: array for name, array in singles(case).items() if name in net.inputs})
+    compare(case, "ONNX in", {name: values[net.graph.last[blob].id] for name, blob in blobs.items()})
+
+
+def check_source(case: Case) -> None:
+    net = make(case)
+    if case.onnx is not True or case.source is not True:
+        with pytest.raises(CaffeError, match="layer 'l'" if case.source is True else str(case.source)):
+            source(net, "net.pt")
+        return
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder, "net.py")
+        text, state = source(net, "net.pt")
+        path.write_text(text)
+        torch.save({key: as_tensor(array) for key, array in state.items()}, path.with_suffix(".pt"))
+        roots = {name.split(".")[0] for name in re.findall(r"^ *(?:from|import) ([\w.]+)", text, re.MULTILINE)}
+        assert roots == {"__future__", "pathlib", "torch"}, f"{case.name}: the module imports {sorted(roots)}"
+        compare(case, "source", run_source(path, singles(case), net))
 
 
 def check_opencv(case: Case) -> None:
@@ -232,6 +276,8 @@ CHECKS: dict[str, Callable[[Case], None]] = {
     "gradient": check_gradient,
     "islands": check_islands,
     "onnx": check_onnx,
+    "onnx_in": check_onnx_in,
+    "source": check_source,
     "opencv": check_opencv,
 }
 
@@ -241,13 +287,19 @@ def applies(check: str, case: Case) -> bool:
         return case.gradient is not False
     if check == "opencv":
         return case.opencv is True and case.phase == "TEST"
-    if check == "onnx":
+    if check == "onnx_in":
+        return case.phase == "TEST" and case.onnx is True
+    if check in ("onnx", "source"):
         return case.phase == "TEST"
     return True
 
 
-def run(cases: Sequence[Case]) -> Callable[..., None]:
-    """The test function of a table: every check that applies to every case."""
+def run(cases: Sequence[Case], onnx_in: bool | str = True, source: bool | str = True) -> Callable[..., None]:
+    """The test function of a table: every check that applies to every case. `onnx_in`, `source`: of all its cases that
+    do not say otherwise."""
+    for case in cases:
+        case.onnx_in = onnx_in if case.onnx_in is True else case.onnx_in
+        case.source = source if case.source is True else case.source
     table = [
         pytest.param(check, case, id=f"{case.name}-{check}")
         for case in cases
@@ -259,4 +311,5 @@ def run(cases: Sequence[Case]) -> Callable[..., None]:
     def test_cases(check: str, case: Case) -> None:
         CHECKS[check](case)
 
+    test_cases.cases = list(cases)  # type: ignore[attr-defined]  # for the table of layers
     return test_cases

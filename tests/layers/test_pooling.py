@@ -2,6 +2,8 @@
 
 import itertools
 import math
+import os
+import subprocess
 
 import numpy as np
 import pytest
@@ -161,22 +163,52 @@ def test_the_rest_of_the_grid_is_refused(pool):
             make(case("l", f"pool: {pool} kernel_size: {k} stride: {s} pad: {p}", PLANE, None))
 
 
+OTHER_PYTHON = os.environ.get("ONNXRUNTIME_PYTHON", "")
+"""An interpreter with another onnxruntime to run the grid in, an old one say (1.16: Python 3.11, NumPy below 2)."""
+ELSEWHERE = """
+import sys, numpy, onnxruntime
+session = onnxruntime.InferenceSession(sys.argv[1], providers=["CPUExecutionProvider"])
+names = [output.name for output in session.get_outputs()]
+numpy.savez(sys.argv[3], **dict(zip(names, session.run(names, {"x": numpy.load(sys.argv[2])}))))
+"""
+
+
+def run_here(path, x):
+    return run_onnx(path, {"x": x})
+
+
+def run_elsewhere(path, x):
+    given, made = path.with_name("x.npy"), path.with_name("made.npz")
+    np.save(given, x)
+    subprocess.run([OTHER_PYTHON, "-c", ELSEWHERE, path, given, made], check=True)
+    with np.load(made) as held:
+        return dict(held)
+
+
+@pytest.mark.parametrize("engine", [
+    pytest.param(run_here, id="onnxruntime"),
+    pytest.param(run_elsewhere, id="other", marks=pytest.mark.skipif(not OTHER_PYTHON, reason="no ONNXRUNTIME_PYTHON")),
+])
 @pytest.mark.parametrize("size", range(5, 13))
-def test_grid_in_onnx(size, tmp_path):
-    """The same grid in onnxruntime, from files that use explicit pads and no ceil_mode."""
-    shape = (1, 2, size, 5 + (size - 2) % 8)
+def test_grid_in_onnx(size, engine, tmp_path):
+    """The same grid in onnxruntime, from files that use explicit pads and no ceil_mode; with masks where no window is
+    without a pixel."""
+    shape = (1, 2, size, 5 + (size + 3) % 8)
     dims = " ".join(f"dim: {d}" for d in shape)
     lines = [f'layer {{ name: "x" type: "Input" top: "x" input_param {{ shape {{ {dims} }} }} }}']
     for n, ((k, s, p), pool, rounding) in enumerate(itertools.product(KERNELS, ("MAX", "AVE"), ("CEIL", "FLOOR"))):
         options = f"pool: {pool} kernel_size: {k} stride: {s} pad: {p} round_mode: {rounding}"
-        lines.append(f'layer {{ name: "p{n}" type: "Pooling" bottom: "x" top: "y{n}" pooling_param {{ {options} }} }}')
+        after = Window((k, k), (s, s), (p, p), rounding == "CEIL").pads_after(shape[2:])
+        mask = f'top: "m{n}"' if pool == "MAX" and max(after) < k else ""
+        tops = f'bottom: "x" top: "y{n}" {mask}'
+        lines.append(f'layer {{ name: "p{n}" type: "Pooling" {tops} pooling_param {{ {options} }} }}')
     net = Net(text.parse("\n".join(lines), caffe_pb2.NetParameter).message)
     exported = export(net)
     assert not any(a.name == "ceil_mode" for node in exported.model.graph.node for a in node.attribute)
     exported.save(tmp_path / "net.onnx")
     x = np.random.default_rng(3).normal(size=shape).astype(np.float32)
-    theirs, ours = run_onnx(tmp_path / "net.onnx", {"x": x}), net(x=torch.from_numpy(x))
-    assert len(theirs) == len(ours) == 4 * len(KERNELS)
+    theirs, ours = engine(tmp_path / "net.onnx", x), net(x=torch.from_numpy(x))
+    assert len(theirs) == len(ours) == 4 * len(KERNELS) + sum('top: "m' in line for line in lines)
     for name, top in ours.items():
         np.testing.assert_allclose(theirs[name], top.detach(), rtol=1e-5, atol=1e-6, err_msg=name)
 

@@ -60,7 +60,7 @@ CASES = [
     case("small", 2, 2, np.array([[0, 1.2, 0.3, 3, 2]], float), features=(1, 2, 3, 4), gradient=True),
     case("no region", 2, 3, np.zeros((0, 5))),
 ]
-test_cases = run(CASES)
+test_cases = run(CASES, onnx_in="regions are pooled by a fork's layer only, ROIAlign")
 test_gradient = gradients(CASES[:-1])
 TWO = 'type: "ROIAlign" roi_align_param { pooled_h: 2 pooled_w: 2 }'
 test_refused = refusals([

@@ -59,7 +59,7 @@ CASES = [
     case("small", 2, 2, np.array([[0, 1, 0, 3, 2]], float), features=(1, 2, 3, 4), gradient=True),
     case("no region", 2, 3, np.zeros((0, 5)), opencv="it has no empty blobs"),
 ]
-test_cases = run(CASES)
+test_cases = run(CASES, onnx_in="regions are pooled by a fork's layer only, ROIPooling")
 test_gradient = gradients(CASES[:-1])
 TWO = 'type: "ROIPooling" roi_pooling_param { pooled_h: 2 pooled_w: 2 }'
 test_refused = refusals([
