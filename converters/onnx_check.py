@@ -41,7 +41,7 @@ def run_ours(net: Net, inputs: Mapping[str, np.ndarray], keep: Collection[str] |
     """Values of the net by id: every one, or those of `keep`."""
     with torch.no_grad():
         values = net.run({name: torch.from_numpy(array) for name, array in inputs.items()}, keep=keep).values
-    return {id: value.detach().cpu().numpy() for id, value in values.items()}  # a Parameter is a view of its blob
+    return {id: value.detach().cpu().numpy() for id, value in values.items()}
 
 
 def disagreement(net: Net, path: Path, shapes: Mapping[str, Shape] | None = None, frugal: bool = False) -> str | None:

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
+from caffe_port import weight_map
 from caffe_port.cli.main import main
 from caffe_port.errors import CaffeError, ConvertError, DataError, WireError
-from caffe_port.par import weight_map
 from converters import known_models as known
 
 MANIFEST = Path(__file__).parents[2] / "weights" / "manifest.yaml"

@@ -28,6 +28,14 @@ def test_zero_and_below():
     assert y[0] == -float("inf") and torch.isnan(y[1])
 
 
+@pytest.mark.parametrize(("shift", "wanted"), [(0, -np.inf), (1, 0)])
+def test_with_scale_0_the_bottom_does_not_matter(shift, wanted):
+    layer = make(Case("l", f'type: "Log" log_param {{ scale: 0 shift: {shift} }}', [(2,)])).layer("l")
+    x = torch.tensor([float("nan"), 3.0], requires_grad=True)
+    y = layer(x)
+    assert y.tolist() == [wanted] * 2 and not y.requires_grad
+
+
 @pytest.mark.parametrize("base", [0, 1, -2])
 def test_bases_without_a_logarithm(base):
     with pytest.raises(LayerError, match="base must be positive and not 1"):
