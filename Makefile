@@ -1,6 +1,7 @@
 # Each target is complete on a fresh machine: it sets up .venv itself.
 #   make demo    the main job on drawn pedestrians: data, training, evaluation, conversion, proof, one HTML page
 #   make test    everything that CI runs: ruff, mypy, the tests
+#   make test-gpu  every layer's cases on CUDA against the CPU, where torch sees a GPU
 #   make lint    ruff and mypy only
 #   make bench   speed beside the same network written by hand in plain torch; of the reader beside a plain loop over lmdb
 #   make proto   regenerate what is made from caffe.proto;  make prototxt   regenerate prototxt/
@@ -9,7 +10,7 @@ PYTHON ?= python3
 PY := .venv/bin/python
 OUT ?= runs/demo
 
-.PHONY: demo test lint bench proto prototxt clean
+.PHONY: demo test test-gpu lint bench proto prototxt clean
 .DEFAULT_GOAL := test
 
 .venv/ready: setup.py constraints.txt
@@ -26,6 +27,9 @@ lint: .venv/ready
 
 test: lint
 	OMP_NUM_THREADS=1 $(PY) -m pytest -n 2 tests
+
+test-gpu: .venv/ready
+	$(PY) -m pytest -rs tests/layers/test_devices.py
 
 bench: .venv/ready
 	$(PY) tools/benchmark.py

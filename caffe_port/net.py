@@ -79,6 +79,9 @@ class Net(nn.Module):
     Caffe's own lines are written while the net is built.
     """
 
+    place: Tensor
+    """Empty; where the net is, also for one without blobs."""
+
     def __init__(
         self, param: Any, phase: int = TEST, level: int = 0, stages: Sequence[str] = (), log: bool = False
     ) -> None:
@@ -100,6 +103,7 @@ class Net(nn.Module):
             layer.verbose = log
         self.modules_by_name = nn.ModuleDict({mangle(n.name, i): n.layer for i, n in enumerate(self.graph.nodes)})
         self.learnable = _learnable(self.graph)
+        self.register_buffer("place", torch.empty(0, device="cpu"), persistent=False)
         for node, _, blob, _ in graphs.specs(self.graph):
             if blob not in node.layer.shared and isinstance(getattr(node.layer, blob), nn.Parameter):
                 getattr(node.layer, blob).requires_grad_(bool(param.force_backward))
@@ -161,7 +165,14 @@ class Net(nn.Module):
     def device(self) -> torch.device:
         for learnable in self.learnable:
             return learnable.tensor.device
-        return torch.device("cpu")
+        return self.place.device
+
+    def _apply(self, fn: Any, recurse: bool = True) -> Any:
+        """What `.to`, `.cuda`, `.double` go through. On an accelerator TF32 is off: Caffe's numbers are single."""
+        moved = super()._apply(fn, recurse)
+        if self.device.type != "cpu":
+            without_tf32()
+        return moved
 
     def macs(self) -> int:
         """Multiply-adds of one forward pass at the present shapes."""
@@ -335,6 +346,12 @@ class Net(nn.Module):
         embedded = [layer for layer in read_layers(param) if layer.blobs]
         if embedded:
             copy_into(self.graph, embedded, "the definition")
+
+
+def without_tf32() -> None:
+    """Products in full single precision; torch's own default lets cuDNN round them to ten bits."""
+    torch.backends.cuda.matmul.allow_tf32 = False
+    torch.backends.cudnn.allow_tf32 = False
 
 
 def _state(param: Any, phase: int, level: int, stages: Sequence[str]) -> Any:

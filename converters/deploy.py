@@ -150,7 +150,7 @@ def data_shape(layer: Any, top: str, readers: Sequence[Any] = ()) -> Shape:
     if index == 0 and layer.type == "MemoryData":
         p = layer.memory_data_param
         return (p.batch_size, p.channels, p.height, p.width)
-    if index == 0 and layer.type in ("Data", "ImageData", "MultiImageData", "WindowData"):
+    if index == 0 and layer.type in ("Data", "ImageData", "MultiImageData", "WindowData", "AnnotatedData"):
         shape = _image_shape(layer, top, readers)
         if shape:
             return shape
@@ -166,9 +166,14 @@ def _image_shape(layer: Any, top: str, readers: Sequence[Any]) -> Shape | None:
         "ImageData": layer.image_data_param,
         "MultiImageData": layer.multiimage_data_param,
         "WindowData": layer.window_data_param,
+        "AnnotatedData": layer.data_param,
     }[layer.type]
     transform, crop = layer.transform_param, layer.transform_param.crop_size or getattr(own, "crop_size", 0)
     height, width = (crop, crop) if crop else (getattr(own, "new_height", 0), getattr(own, "new_width", 0))
+    if layer.type == "AnnotatedData" and not crop and transform.resize_param:
+        resize = transform.resize_param[0]  # of several sizes any will do: the net takes them all
+        if resize.resize_mode != resize.FIT_SMALL_SIZE:
+            height, width = resize.height, resize.width
     channels = _image_channels(layer, transform)
     if not channels or not height or not width or not own.batch_size:
         return None

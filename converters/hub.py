@@ -45,6 +45,7 @@ from caffe_port.weight_map import WeightMap
 from converters import fold, named
 from converters.deploy import deploy, parse_inputs
 from converters.model import Model
+from converters.spelling import in_stock_words
 
 PathLike = str | os.PathLike[str]
 Inputs = Mapping[str, Sequence[int]] | Sequence[str] | str | None
@@ -142,7 +143,7 @@ def read(
 
 
 def deployed(model: Model, input: Inputs = None) -> Model:
-    """`model` as its deploy net, with the weights of the layers that it keeps."""
+    """`model` as its deploy net, in stock Caffe's words, with the weights of the layers that it keeps."""
     net, notes = deploy(model.net, parse_inputs(input))
     layers = model.layers
     if layers is not None:
@@ -151,7 +152,8 @@ def deployed(model: Model, input: Inputs = None) -> Model:
         layers = [weights for weights in layers if weights.name in kept and weights.blobs]
         if unused:
             notes.append(f"weights of layers that the net does not have were left out: {', '.join(unused)}")
-    return Model(net, layers, model.notes + notes)
+    net, layers, split = in_stock_words(net, layers)
+    return Model(net, layers, model.notes + notes + split)
 
 
 def write(

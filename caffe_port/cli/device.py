@@ -8,6 +8,7 @@ import torch
 
 from caffe_port import log
 from caffe_port.errors import CaffeError
+from caffe_port.net import without_tf32
 
 
 def gpu_ids(flag: str | None, solver: Any = None) -> list[int]:
@@ -60,8 +61,7 @@ def first_of(ids: list[int], flag: str | None) -> torch.device:
         )
     if len(ids) > 1:
         log.warn("caffe.cpp:204", f"{len(ids)} GPUs are visible; this process uses GPU {ids[0]} only")
-    torch.backends.cuda.matmul.allow_tf32 = False
-    torch.backends.cudnn.allow_tf32 = False
+    without_tf32()
     torch.cuda.set_device(ids[0])
     return torch.device("cuda", ids[0])
 

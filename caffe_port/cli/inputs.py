@@ -54,6 +54,7 @@ def replace(net: Any, given: Mapping[str, Shape]) -> Any:
                 )
             shapes = [shape for shape in found if shape is not None]
             layer.type = "Input"
+            layer.ClearField("transform_param")  # whose forks' options an Input does not have
         del layer.input_param.shape[:]
         for shape in shapes:
             layer.input_param.shape.add().dim.extend(shape)
@@ -84,5 +85,7 @@ def _told(layer: Any, index: int, batch: int) -> Shape | None:
     try:
         return data_shape(layer, layer.top[index])
     except CaffeError:
+        if layer.type == "AnnotatedData" and index == 1:  # as of one box; the number of boxes is in the data
+            return (batch, 1, 300, 5) if layer.annotated_data_param.yolo_data_type else (1, 1, 1, 8)
         labels = layer.type in ("Data", "ImageData", "WindowData", "MemoryData") and index == 1
         return (batch,) if labels and batch else None

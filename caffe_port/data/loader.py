@@ -114,7 +114,15 @@ class Loader:
         self.pass_over = self.pass_between
         small = self.batch_size * int(np.prod(self.shape)) < SPREAD_FROM
         data, labels = self._in_two_steps() if small or self.skip_bad else self._in_one_step()
-        return Batch(data, np.array(labels, np.float32), self.state())
+        return Batch(data, self.joined(labels), self.state())
+
+    def seen(self, label: Any, shape: tuple[int, ...], draw: Any) -> Any:
+        """What is left of a record's label after its array of this shape was transformed by this draw."""
+        return label
+
+    def joined(self, labels: list[Any]) -> np.ndarray:
+        """The batch's labels."""
+        return np.array(labels, np.float32)
 
     def state(self) -> dict[str, Any]:
         """Where reading and the random stream stand: what `restore` makes the next batch the same from."""
@@ -131,20 +139,20 @@ class Loader:
 
     # -- inside ------------------------------------------------------------------------------------------------------
 
-    def _in_one_step(self) -> tuple[np.ndarray, list[float]]:
+    def _in_one_step(self) -> tuple[np.ndarray, list[Any]]:
         """Every record decoded and at once transformed, while its pixels are still in the processor's cache."""
         records = [self.records.next() for _ in range(self.batch_size)]
         draws = self.transformer.draws(self.batch_size)
         data = self.arrays.get((self.batch_size, *self.shape))
 
-        def one(i: int) -> tuple[float, np.ndarray | None]:
+        def one(i: int) -> tuple[Any, np.ndarray | None]:
             """The label, and the array where it does not fit into `data`."""
             place, payload = records[i]
             array, label = self.records.decode(place, payload)
             if self.transformer.out_shape(array.shape, place) != self.shape:
-                return label, array
+                return self.seen(label, array.shape, draws[i]), array
             self.transformer.apply(array, draws[i], data[i])
-            return label, None
+            return self.seen(label, array.shape, draws[i]), None
 
         done = self._spread(one, range(self.batch_size), data.size)
         if any(array is not None for _, array in done):
@@ -157,7 +165,7 @@ class Loader:
                     self.transformer.apply(array, draws[i], data[i])
         return data, [label for label, _ in done]
 
-    def _in_two_steps(self) -> tuple[np.ndarray, list[float]]:
+    def _in_two_steps(self) -> tuple[np.ndarray, list[Any]]:
         """All records decoded, bad ones left out where that is wanted, then all transformed."""
         decoded = self._decoded()
         places = [place for place, _ in decoded]
@@ -168,10 +176,12 @@ class Loader:
         data = self.arrays.get((len(arrays), *shape))
         if alike and data.size < SPREAD_FROM and not self.transformer.is_random:
             self.transformer.apply_all(arrays, data)
+            draws: Sequence[Any] = [None] * len(arrays)
         else:
             draws = self.transformer.draws(len(arrays))
             self._spread(lambda i: self.transformer.apply(arrays[i], draws[i], data[i]), range(len(arrays)), data.size)
-        return data, [label for _, (_, label) in decoded]
+        pairs = zip(decoded, draws, strict=True)
+        return data, [self.seen(label, array.shape, draw) for (_, (array, label)), draw in pairs]
 
     @staticmethod
     def _one_shape(shapes: list[tuple[int, int, int]], places: list[object]) -> tuple[int, int, int]:

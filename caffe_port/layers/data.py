@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import weakref
-
 import numpy as np
 
 from caffe_port.data.db import open_db
@@ -45,12 +43,5 @@ class Data(PrefetchingLayer):
     def open(self, transformer: Transformer, seed: int) -> DbRecords:
         p = self.param.data_param
         skip = int(np.random.default_rng([seed, 1]).integers(p.rand_skip)) if self.is_random else 0
-        me = weakref.ref(self)  # a strong one would keep a dropped layer alive through its own thread
-
-        def wrapped() -> None:
-            layer = me()
-            if layer is not None:
-                layer._restarted()
-
         labels = len(self.param.top) > 1
-        return DbRecords(open_db(p.source, p.backend), labels, lambda: transformer.color, skip, wrapped)
+        return DbRecords(open_db(p.source, p.backend), labels, lambda: transformer.color, skip, self.restarts())

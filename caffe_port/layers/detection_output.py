@@ -26,8 +26,8 @@ class DetectionOutput(Layer):
     boxes.suppress); then the `keep_top_k` best of the image. Boxes are not clipped. Equal scores: the lower index
     first. Where no image has any detection M is N, each row its image's number and six times -1.
 
-    M depends on the values: the shape rule says 1, as SSD does. No gradient. `save_output_param` and `visualize` are
-    side effects that are left out with a warning. Raises for sizes that do not fit and options out of range.
+    M depends on the values: the shape rule says 1, as SSD does. No gradient. `save_output_param`, `visualize` and
+    `save_file` are side effects, left out with a warning. Raises for sizes that do not fit and options out of range.
     Source: detection_output_layer.cpp and bbox_util.cpp of SSD (Liu et al., 2016).
     """
 
@@ -41,7 +41,8 @@ class DetectionOutput(Layer):
             raise self.error("give num_classes, the background included")
         if p.nms_param.nms_threshold < 0 or not 0 < p.nms_param.eta <= 1:
             raise self.error("nms_threshold must not be negative and eta must be in (0, 1]")
-        left_out = [name for name in ("save_output_param", "visualize") if p.HasField(name) and getattr(p, name)]
+        effects = ("save_output_param", "visualize", "save_file")
+        left_out = [name for name in effects if p.HasField(name) and getattr(p, name)]
         if left_out:
             names = " and ".join(left_out)
             log.warn("detection_output_layer.cpp:52", f"{self.title}: {names} left out; the top has all")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import weakref
+from collections.abc import Callable
 from typing import Any, ClassVar
 
 import numpy as np
@@ -44,6 +45,10 @@ class PrefetchingLayer(Layer):
         """The records, from the first on. `seed` for their order, where `is_random`."""
         raise NotImplementedError(type(self).__name__)
 
+    def loader(self, records: Records, transformer: Transformer) -> Loader:
+        """What makes batches of them."""
+        return Loader(records, transformer, self.batch_size, title=self.title)
+
     @property
     def batch_size(self) -> int:
         raise NotImplementedError(type(self).__name__)
@@ -68,7 +73,7 @@ class PrefetchingLayer(Layer):
             transformer.rng = np.random.default_rng([self.seed, 0])
             records = self.open(transformer, self.seed)
             try:
-                loader = Loader(records, transformer, self.batch_size, title=self.title)
+                loader = self.loader(records, transformer)
             except BaseException:
                 records.close()
                 raise
@@ -153,9 +158,16 @@ class PrefetchingLayer(Layer):
         """Stop the threads and let go of the files. A layer that is dropped does so by itself."""
         self.stream.close()
 
-    def _restarted(self) -> None:
-        if self.verbose:
-            log.info("data_layer.cpp:73", "Restarting data prefetching from start.")
+    def restarts(self) -> Callable[[], None]:
+        """What a database's records call when they start again: it logs that, if `verbose`."""
+        me = weakref.ref(self)  # a strong one would keep a dropped layer alive through its own thread
+
+        def restarted() -> None:
+            layer = me()
+            if layer is not None and layer.verbose:
+                log.info("data_layer.cpp:73", "Restarting data prefetching from start.")
+
+        return restarted
 
     def _named(self, error: DataError) -> DataError:
         text = str(error)

@@ -17,8 +17,9 @@ class PriorBox(Layer):
     h * w * priors * 4): the corners xmin, ymin, xmax, ymax as shares of the image, and the variances of the four.
     Around each pixel, for each `min_size` s: the square of s; with `max_size` m the square of sqrt(s m); and s sqrt(r)
     by s / sqrt(r) for each aspect ratio r (and 1/r with `flip`) that is not 1. Sizes are cut to whole pixels. Centres:
-    (index + `offset`) * step, where the step is the image's size over the map's unless given. `variance`: none (0.1),
-    one for all four, or four. `img_size`, or `img_h` and `img_w`, take the place of the image's size.
+    (index + `offset`) * step, where the step is the image's size over the map's unless given; TextBoxes' offset_h and
+    offset_w make every box once for each pair of them. `variance`: none (0.1), one for all four, or four. `img_size`,
+    or `img_h` and `img_w`, take the place of the image's size.
 
     No gradient. Raises for sizes that are missing, not positive or not in pairs, and for options given twice or by
     halves. Source: prior_box_layer.cpp of SSD (Liu et al., 2016, section 2.2).
@@ -47,6 +48,8 @@ class PriorBox(Layer):
                 raise self.error(f"give {one}, or {both[0]} and {both[1]}")
             if any(p.HasField(field) and getattr(p, field) <= 0 for field in (one, *both)):
                 raise self.error(f"{one}, {both[0]} and {both[1]} must be positive")
+        if len(p.offset_h) != len(p.offset_w) or (p.offset_h and p.HasField("offset")):
+            raise self.error("give offset, or as many offset_h as offset_w")
         self.sizes = self.box_sizes()
 
     def ratios(self) -> list[float]:
@@ -59,14 +62,19 @@ class PriorBox(Layer):
         return found[1:]
 
     def box_sizes(self) -> np.ndarray:
-        """(priors, 2): width and height in pixels of the boxes around one centre."""
+        """(priors, 2): width and height in pixels of the boxes of one pixel, each as often as there are offsets."""
         p, sizes = self.param.prior_box_param, []
         for i, least in enumerate(map(int, p.min_size)):
             sizes.append((least, least))
             if p.max_size:
                 sizes.append((np.sqrt(least * int(p.max_size[i])),) * 2)
             sizes += [(least * np.sqrt(ratio), least / np.sqrt(ratio)) for ratio in self.ratios()]
-        return np.array(sizes, np.float64)
+        return np.array(sizes, np.float64).repeat(len(self.offsets()), 0)
+
+    def offsets(self) -> np.ndarray:
+        """(centres, 2): x and y of the centres of one pixel's boxes, in steps."""
+        p = self.param.prior_box_param
+        return np.array([p.offset_w, p.offset_h]).T if p.offset_h else np.array([[p.offset, p.offset]])
 
     def top_shapes(self, bottom_shapes: list[Shape]) -> list[Shape]:
         for name, shape in zip(("feature map", "image"), bottom_shapes, strict=True):
@@ -90,8 +98,9 @@ class PriorBox(Layer):
             step = (p.step_h, p.step_w)
         else:
             step = (image[0] / layer[0], image[1] / layer[1])
-        y, x = np.meshgrid(*((np.arange(layer[i]) + p.offset) * step[i] for i in (0, 1)), indexing="ij")
-        centres = np.stack([x, y], -1)[:, :, None]  # (h, w, 1, 2), over which the sizes are laid
+        y, x = np.meshgrid(np.arange(layer[0]), np.arange(layer[1]), indexing="ij")
+        centres = (np.stack([x, y], -1)[:, :, None] + self.offsets()) * [step[1], step[0]]  # (h, w, centres, 2)
+        centres = np.tile(centres, (1, 1, len(self.sizes) // len(self.offsets()), 1))
         corners = np.concatenate([centres - self.sizes / 2, centres + self.sizes / 2], -1)
         corners /= np.array([image[1], image[0]] * 2)
         if p.clip:

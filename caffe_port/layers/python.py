@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import importlib.util
 import os
 import sys
 from collections.abc import Sequence
@@ -46,7 +47,8 @@ class Python(Layer):
     where a gradient is asked for, backward(top, propagate_down, bottom). Blobs have data and diff (NumPy),
     reshape(*dims), shape, num, channels, height, width, count. Bottoms and tops: any number, any shape. The module is
     looked for along sys.path and then in the current directory, which is appended to it; `import caffe` in it means
-    caffe_port.pycaffe unless a genuine Caffe is installed. `share_in_parallel` changes nothing.
+    caffe_port.pycaffe unless a genuine Caffe is installed. A few that many nets name (py-faster-rcnn's proposals,
+    ENet's dropout) need no module: pycaffe/known.py. `share_in_parallel` changes nothing.
 
     As in Caffe: reshape runs before every forward; a diff that backward does not write keeps its old value (so a
     gradient may be written in forward); the top's diff holds the loss weight, which backward may forget. The diffs of
@@ -90,6 +92,9 @@ class Python(Layer):
         importlib.import_module("caffe_port.pycaffe.alias").install()
         if os.getcwd() not in sys.path and "" not in sys.path:
             sys.path.append(os.getcwd())
+        known = importlib.import_module("caffe_port.pycaffe.known").KNOWN.get((module, name))
+        if known is not None and not _is_there(module):
+            return known
         loaded = self._guard(f"importing module '{module}'", importlib.import_module, module)
         cls = getattr(loaded, name, None)
         if cls is None:
@@ -175,6 +180,13 @@ class _Run(torch.autograd.Function):
             for diff, t, need in zip([*diffs, *own], tensors, wanted, strict=True)
         ]
         return None, None, *grads
+
+
+def _is_there(module: str) -> bool:
+    try:
+        return module in sys.modules or importlib.util.find_spec(module) is not None
+    except ModuleNotFoundError:  # its package is not there
+        return False
 
 
 def _of_kind(cause: Exception, message: str) -> LayerError:

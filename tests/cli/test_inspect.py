@@ -118,6 +118,21 @@ def test_data_that_is_not_here_is_a_note(tmp_path, capsys):
     assert out[1].endswith("no problems (3 layers in TRAIN and TEST)")
 
 
+def test_the_shapes_of_pictures_with_boxes_are_in_the_definition(tmp_path, capsys):
+    """The size from resize_param, the labels as of one box, or MobileNet-YOLO's 300 a picture."""
+    ssd = """layer { name: "data" type: "AnnotatedData" top: "data" top: "label"
+        transform_param { force_color: true resize_param { height: 9 width: 7 } }
+        data_param { source: "not_here_lmdb" batch_size: 4 backend: LMDB } annotated_data_param { } }
+      layer { name: "ip" type: "InnerProduct" bottom: "data" top: "ip" inner_product_param { num_output: 5 } }
+      layer { name: "of_boxes" type: "Flatten" bottom: "label" top: "boxes" }
+      layer { name: "silent" type: "Silence" bottom: "ip" bottom: "boxes" }"""
+    for source in (ssd, ssd.replace("annotated_data_param { }", "annotated_data_param { yolo_data_type: 1 }")):
+        assert run(tmp_path, source, "--preflight") == 0
+        out = capsys.readouterr().out.splitlines()
+        assert len(out) == 2 and ":1: note: layer 'data' (AnnotatedData)" in out[0]
+        assert out[1].endswith("no problems (4 layers in TRAIN and TEST)")
+
+
 def test_data_of_unknown_shape_is_noted_and_can_be_given(tmp_path, capsys):
     unknown = DATA.replace("crop_size: 12", "")
     assert run(tmp_path, unknown, "--preflight") == 0

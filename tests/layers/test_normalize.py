@@ -34,7 +34,7 @@ CASES = [
     case("pixel, scale a channel", f"{PIXEL} channel_shared: false {UNIFORM}", X, reference(False), gradient=False),
     case("image, scale a channel", f"channel_shared: false {UNIFORM}", X, reference(), gradient=False,
          opencv="over an image it takes the first scale for all"),
-    case("vectors", PIXEL, (4, 3), reference(False), opencv="it normalises whole images here"),
+    case("vectors", PIXEL, (4, 3), reference(False)),
     case("rows", f"{PIXEL} channel_shared: false {TWENTY}", (4, 3, 2), reference(False)),
     case("eps", "eps: 0.5", X, reference(eps=0.5), opencv="it adds eps after the root"),
     case("zeros", PIXEL, np.zeros((2, 3, 1, 2)), reference(False), gradient=False),
