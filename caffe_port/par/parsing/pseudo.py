@@ -27,11 +27,11 @@ from caffe_port.atomic import atomic_write
 from caffe_port.data import datum
 from caffe_port.data.db import create_db, open_db
 from caffe_port.errors import DataError
-from caffe_port.par.datasets.base import IGNORE, Dataset, read_image
+from caffe_port.par.datasets.base import IGNORE, Dataset
 from caffe_port.par.parsing.evaluate import class_names
 from caffe_port.par.pictures import contact_sheet, palette, save_png
 from caffe_port.par.use.model import Model
-from caffe_port.par.use.sources import VIDEOS, files, keys
+from caffe_port.par.use.sources import VIDEOS, files, keys, upright
 
 MANIFEST, SHEET = "labels.json", "contact_sheet.png"
 SHOWN, COLUMNS = 24, 6
@@ -51,7 +51,7 @@ def of_files(paths: Sequence[str | Path]) -> Pictures:
     found = [p for p in files(paths) if p.suffix.lower() not in VIDEOS]
     if not found:
         raise DataError("there are only videos; label maps are for pictures")
-    return Pictures(keys(found), lambda i: read_image(found[i], f"'{found[i].stem}'"))
+    return Pictures(keys(found), lambda i: upright(found[i]))
 
 
 def of_dataset(dataset: Dataset, splits: Sequence[str] | None = None) -> Pictures:
