@@ -22,7 +22,7 @@ EXTENSIONS = (".pt", ".pth", ".safetensors")
 
 
 def read(path: Path, net: Any | None) -> Model:
-    tensors, prototxt = _read_safetensors(path) if path.suffix == ".safetensors" else _read_pickle(path)
+    tensors, prototxt = _read_file(path)
     if net is None and prototxt is not None:
         net = parse_net(prototxt, path)
     return from_named({k: as_array(t, f"{path}: '{k}'") for k, t in tensors.items()}, need_net(net, path), str(path))
@@ -36,6 +36,15 @@ def write(model: Model, path: Path) -> None:
     else:
         tensors = {key: as_tensor(array) for key, array in named.items()}
         torch.save({"state_dict": tensors, "prototxt": model.prototxt}, path)
+
+
+def read_tensors(path: Path) -> dict[str, np.ndarray]:
+    """The tensors of any state dict under their own names."""
+    return {key: as_array(tensor, f"{path}: '{key}'") for key, tensor in _read_file(path)[0].items()}
+
+
+def _read_file(path: Path) -> tuple[Mapping[str, Tensor], str | None]:
+    return _read_safetensors(path) if path.suffix == ".safetensors" else _read_pickle(path)
 
 
 def _read_safetensors(path: Path) -> tuple[Mapping[str, Tensor], str | None]:

@@ -10,13 +10,7 @@ from typing import Any
 
 from caffe_port.cli.flags import add_gpu, positive
 from caffe_port.cli.par_data import _option, _size
-from caffe_port.cli.par_run import _device
-
-SCRATCH = (
-    "No initial weights: every network trains from scratch, while the paper's start from ImageNet's ResNet-50. "
-    "`caffe-port par weights` lists published ones, among them a thin ResNet-50 for --width=32 --set=stem=64."
-)
-
+from caffe_port.cli.par_run import SCRATCH, _device
 
 def experiment_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("table", choices=("table1", "table2"), help="table1: the ablations; table2: both losses")

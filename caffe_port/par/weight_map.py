@@ -4,12 +4,16 @@ A map holds, besides `source` and `target` in words:
 
     for:        {variable: [values]}     every `{variable}` in a target name stands for each of its values in turn
     translate:  {text: text}             replaced in source names before the rules see them (optional)
-    rules:      [{from, to, bias_into}]  `from` is a regular expression for a whole source name, `to` the target names
+    mean:       [blue, green, red]       what the source's pictures had subtracted, of 0..255 (optional)
+    rules:      [{from, to, ...}]        `from` is a regular expression for a whole source name, `to` the target names
                                          (with \\1 ...). The first rule that fits a layer is the one that counts.
     left_out:   [patterns]               source layers that have no place in the target, on purpose
 
 `bias_into` names the BatchNorm behind a convolution that has a bias while the target has none. Then BN(Wx + b) is kept
 by subtracting b from the mean: Caffe stores the mean times the scale factor (blob 2), hence b times that factor.
+
+`from_rgb` says of a first convolution that it was made for red, green, blue of 0..1, divided by these deviations: its
+input planes are turned round and divided by 255 times theirs, which is the same function of blue, green, red of 0..255.
 """
 
 from __future__ import annotations
@@ -55,12 +59,12 @@ def read(path: str | Path) -> dict[str, Any]:
         content = yaml.safe_load(f)
     if not isinstance(content, dict) or not isinstance(content.get("rules"), list):
         raise WeightsError(f"{path}: a weight map needs a list called 'rules'")
-    known = {"source", "target", "for", "translate", "rules", "left_out"}
+    known = {"source", "target", "mean", "for", "translate", "rules", "left_out"}
     if strange := set(content) - known:
         raise WeightsError(f"{path}: unknown entries {sorted(strange)}; a weight map has {sorted(known)}")
     for rule in content["rules"]:
-        if not {"from", "to"} <= set(rule) <= {"from", "to", "bias_into"}:
-            raise WeightsError(f"{path}: rule {rule} must have 'from' and 'to', and may have 'bias_into'")
+        if not {"from", "to"} <= set(rule) <= {"from", "to", "bias_into", "from_rgb"}:
+            raise WeightsError(f"{path}: rule {rule} must have 'from' and 'to', and may have 'bias_into' or 'from_rgb'")
     return content
 
 
@@ -80,6 +84,8 @@ def apply(
     for name, (rule, found) in fitting.items():
         if "bias_into" in rule and len(given[name].blobs) == 2:
             given |= without_bias(given, name, found.expand(rule["bias_into"]))
+        if "from_rgb" in rule:
+            given[name] = for_bgr(given[name], rule["from_rgb"])
     made: dict[str, str] = {}
     for name, layer in given.items():
         if name not in fitting:
@@ -136,3 +142,14 @@ def without_bias(given: dict[str, LayerBlobs], name: str, norm: str) -> dict[str
         name: replace(layer, blobs=[layer.blobs[0]], diffs=[]),
         norm: replace(behind, blobs=[shifted, variance, factor], diffs=[]),
     }
+
+
+def for_bgr(layer: LayerBlobs, deviations: Sequence[float]) -> LayerBlobs:
+    """A first convolution for red, green, blue of 0..1 by these deviations, made one for blue, green, red of 0..255."""
+    weight = layer.blobs[0]
+    if weight.ndim != 4 or weight.shape[1] != len(deviations):
+        raise WeightsError(
+            f"weight map: '{layer.name}' has weights of {weight.shape}; from_rgb needs {len(deviations)} input planes"
+        )
+    scaled = weight / (255 * np.asarray(deviations)).reshape(1, -1, 1, 1)
+    return replace(layer, blobs=[np.ascontiguousarray(scaled[:, ::-1]).astype(np.float32), *layer.blobs[1:]], diffs=[])

@@ -13,6 +13,7 @@ from caffe_port.net import Net
 from caffe_port.par import resnet, weight_map
 from caffe_port.par.builder import NetBuilder
 from caffe_port.par.network import generate
+from caffe_port.par.torch_layers import layers_of, read_any
 from caffe_port.proto import caffe_pb2, text
 from caffe_port.proto.binary import LayerBlobs
 
@@ -120,6 +121,80 @@ def test_thin_names_reach_the_same_layers() -> None:
             np.testing.assert_array_equal(ours, theirs)
 
 
+def torchvision(width: int) -> torch.nn.ModuleDict:
+    """Layers 1 to 3 under the names of torchvision's ResNet-50, with random weights and statistics."""
+
+    def norm(channels: int) -> torch.nn.BatchNorm2d:
+        made = torch.nn.BatchNorm2d(channels)
+        for tensor in (made.weight, made.bias, made.running_mean, made.running_var):
+            torch.nn.init.uniform_(tensor, 0.5, 1.5)
+        return made
+
+    def conv(inputs: int, outputs: int, kernel: int, stride: int = 1) -> torch.nn.Conv2d:
+        return torch.nn.Conv2d(inputs, outputs, kernel, stride, kernel // 2, bias=False)
+
+    def bottleneck(inputs: int, inner: int, stride: int) -> torch.nn.ModuleDict:
+        made = {"conv1": conv(inputs, inner, 1), "bn1": norm(inner), "conv2": conv(inner, inner, 3, stride),
+                "bn2": norm(inner), "conv3": conv(inner, 4 * inner, 1), "bn3": norm(4 * inner)}  # fmt: skip
+        if stride > 1 or inputs != 4 * inner:
+            made["downsample"] = torch.nn.Sequential(conv(inputs, 4 * inner, 1, stride), norm(4 * inner))
+        return torch.nn.ModuleDict(made)
+
+    stages, inputs = {}, width
+    for stage, count in enumerate((3, 4, 6), 1):
+        inner = width * 2 ** (stage - 1)
+        blocks = [bottleneck(inputs if i == 0 else 4 * inner, inner, 1 + (i == 0 and stage > 1)) for i in range(count)]
+        stages[f"layer{stage}"], inputs = torch.nn.Sequential(*blocks), 4 * inner
+    more = {"layer4": torch.nn.Sequential(bottleneck(inputs, width, 2)), "fc": torch.nn.Linear(4 * width, 10)}
+    return torch.nn.ModuleDict({"conv1": conv(3, width, 7, 2), "bn1": norm(width), **stages, **more}).eval()
+
+
+def torchvision_forward(net: torch.nn.ModuleDict, image: torch.Tensor) -> torch.Tensor:
+    """What layer3 gives for red, green, blue of 0..255, as torchvision computes it, but for Caffe's first pooling."""
+    mean, deviation = (torch.tensor(v).reshape(1, 3, 1, 1) for v in ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225)))
+    x = net["bn1"](net["conv1"]((image / 255 - mean) / deviation)).relu()
+    x = torch.nn.functional.max_pool2d(x, 3, 2, ceil_mode=True)
+    for stage in ("layer1", "layer2", "layer3"):
+        for block in net[stage]:
+            y = block["bn1"](block["conv1"](x)).relu()
+            y = block["bn3"](block["conv3"](block["bn2"](block["conv2"](y)).relu()))
+            x = (y + (block["downsample"](x) if "downsample" in block else x)).relu()
+    return x
+
+
+@pytest.mark.parametrize("suffix", [".pth", ".safetensors"])
+def test_torchvisions_file_computes_what_it_did(tmp_path, suffix) -> None:
+    torch.manual_seed(0)
+    source, net = torchvision(4), target("multitask", strided="branch2b")
+    path = tmp_path / f"resnet50{suffix}"
+    if suffix == ".pth":
+        torch.save(source.state_dict(), path)
+    else:
+        pytest.importorskip("safetensors.torch").save_file(source.state_dict(), path)
+    rules = MAPS / "resnet50_torchvision_to_hmt.yaml"
+    mapped = weight_map.apply(rules, read_any(path), with_blobs(net))
+    assert not mapped.unused and all(n.startswith(("par2_", "seg2_")) for n in mapped.unfilled)
+    net.copy_from(mapped.layers)
+    image = torch.rand(2, 3, 64, 32) * 255
+    with torch.no_grad():
+        wanted = torchvision_forward(source, image)
+    bgr = image.flip(1) - torch.tensor(weight_map.read(rules)["mean"]).reshape(1, 3, 1, 1)
+    for end in values(net, bgr, ["res4f_par", "res4f_seg"]):
+        torch.testing.assert_close(end, wanted, rtol=0, atol=1e-4 * float(wanted.abs().max()))
+
+
+MODULES = [
+    ({"a.weight": np.zeros((2, 3, 1, 1)), "a.gain": np.zeros(2)}, "'a' holds gain, weight"),
+    ({"a.weight": np.zeros((2, 3, 1))}, "'a' holds weight"),
+]
+
+
+@pytest.mark.parametrize(("tensors", "message"), MODULES)
+def test_other_modules_are_refused(tensors, message) -> None:
+    with pytest.raises(WeightsError, match=message):
+        layers_of(tensors, "x.pth")
+
+
 def test_what_is_not_used_is_said() -> None:
     one = [np.ones((1, 1, 1, 1), np.float32)]
     layers = [LayerBlobs("fc1000", "InnerProduct", one), LayerBlobs("res5a_branch1", "Convolution", one)]
@@ -130,6 +205,7 @@ def test_what_is_not_used_is_said() -> None:
 
 
 WRONG = [
+    ({"rules": [{"from": "a", "to": ["c"], "from_rgb": [1, 1, 1]}]}, "needs 3 input planes"),
     ({"rules": [{"from": "a|b", "to": ["c"]}]}, "both 'a' and 'b' go to 'c'"),
     ({"rules": [{"from": "a", "to": ["c"], "bias_into": "b"}]}, "'a' has a bias, but 'b'"),
 ]

@@ -123,8 +123,8 @@ def test_one_that_cannot_be_read_does_not_stop_the_others(made, photos, tmp_path
     (folder / "1.png").write_bytes((folder / "0.png").read_bytes()[:300])
     (folder / "2b.mp4").write_text("no video")
     (folder / "a.png").write_text("no picture")
-    arguments = ["par", "predict", str(folder), "--model", str(made["run"]), "--out", str(tmp_path / "out"), "--batch=2"]
-    assert main(arguments) == 1
+    out = f"--out={tmp_path / 'out'}"
+    assert main(["par", "predict", str(folder), f"--model={made['run']}", out, "--batch=2"]) == 1
     rows = json.loads((tmp_path / "out" / "predictions.json").read_text())
     assert {r["key"] for r in rows if "attributes" in r} == {"0", "2", "3", "4"}
     assert {r["key"] for r in rows if "error" in r} == {"1", "2b", "a"}
