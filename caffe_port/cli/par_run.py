@@ -11,8 +11,8 @@ from caffe_port.cli.flags import add_gpu, positive
 SCRATCH = (
     "NO INITIAL WEIGHTS: training from scratch, while the paper's networks start from ImageNet's ResNet-50. A Caffe or "
     "torchvision file of it goes in by --weights FILE --map weights/maps/resnet50_to_hmt.yaml (or "
-    "resnet50_torchvision_to_hmt.yaml). Without one, `caffe-port par weights` says how to fetch a real thin ResNet-50, for "
-    "networks of width 32 with a stem of 64."
+    "resnet50_torchvision_to_hmt.yaml). Without one, `caffe-port par weights` says how to fetch a real thin ResNet-50, "
+    "for networks of width 32 with a stem of 64."
 )
 
 
@@ -33,7 +33,7 @@ def run_demo(args: argparse.Namespace) -> int:
 
 
 def train_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("nets", metavar="NETS", help="the folder that `par prototxt` wrote")
+    parser.add_argument("nets", metavar="NETS", help="the folder that `par prototxt` or `par parser` wrote")
     parser.add_argument("--out", required=True, metavar="RUN", help="the run's folder; an interrupted run goes on")
     parser.add_argument("--weights", default="", metavar="A,B", help="weights that the first training starts from")
     parser.add_argument("--map", metavar="FILE", help="weights/maps/*.yaml that brings them into the branches")
@@ -53,7 +53,7 @@ def run_train(args: argparse.Namespace) -> int:
     if weights and args.map:
         Path(args.out).mkdir(parents=True, exist_ok=True)
         weights = [str(start(weights, args.map, Path(args.nets) / "train_val.prototxt", args.out))]
-    elif not weights:
+    elif not weights and any(Path(args.nets).glob("solver*.prototxt")):
         print(SCRATCH, file=sys.stderr)
     with steps() as step, signals() as poll:
         made = runs.train(args.nets, args.out, weights, _device(args.gpu), poll=poll, step=step, about=about)

@@ -85,8 +85,8 @@ def start(weights: Sequence[str], rules: str | Path | None, net: str | Path, fol
     if rules:
         mapped = weight_map.apply(rules, layers, [n.name for n in made.graph.nodes if n.layer.present_blobs])
         if not mapped.layers:
-            given = ", ".join(layer.name for layer in layers if layer.blobs)
-            raise WeightsError(f"{rules}: names no layer of {', '.join(map(str, weights))}, which has {given[:200]} ...")
+            given = ", ".join([layer.name for layer in layers if layer.blobs][:8])
+            raise WeightsError(f"{rules}: names no layer of {', '.join(map(str, weights))}, which has {given} ...")
         Path(folder, "start.txt").write_text(f"{mapped}\n", encoding="utf-8")
         layers = mapped.layers
     made.copy_from(layers)

@@ -13,6 +13,7 @@ from caffe_port.net import Net
 from caffe_port.par import resnet, weight_map
 from caffe_port.par.builder import NetBuilder
 from caffe_port.par.network import generate
+from caffe_port.par.parsing import network as parsing
 from caffe_port.par.torch_layers import layers_of, read_any
 from caffe_port.proto import caffe_pb2, text
 from caffe_port.proto.binary import LayerBlobs
@@ -119,6 +120,25 @@ def test_thin_names_reach_the_same_layers() -> None:
     for layer in by_thin.layers:
         for ours, theirs in zip(layer.blobs, wanted[layer.name], strict=True):
             np.testing.assert_array_equal(ours, theirs)
+
+
+THIN_BLOCKS = {0: 3, 1: 4, 2: 6, 3: 3}
+
+
+def test_thin_names_fill_a_parser() -> None:
+    """Every block of the thin network has its place in a parser of as many blocks."""
+    knobs = {"blocks": (3, 4, 6, 3), "width": 2, "stem": 4, "size": (32, 16), "train_images": 2, "test_images": 2}
+    net = Net(text.parse(parsing.generate(**knobs)["deploy.prototxt"], caffe_pb2.NetParameter).message)
+    shapes = {layer.name: [b.shape for b in layer.blobs] for layer in net.layer_blobs() if layer.blobs}
+    names = ["1"]
+    for stage, count in THIN_BLOCKS.items():
+        for block in range(count):
+            parts = ["branch2a", "branch2b", "branch2c", *(["proj_shortcut"] if block == 0 else [])]
+            names += [f"stage{stage}_block{block}_{part}" for part in parts]
+    small = [np.ones(1, np.float32)]
+    thin = [LayerBlobs(f"{kind}_{name}", "", small) for name in names for kind in ("conv", "bn", "scale")]
+    mapped = weight_map.apply(MAPS / "resnet50_thin_to_parser.yaml", thin, shapes)
+    assert not mapped.unused and all(name.startswith("seg") for name in mapped.unfilled)
 
 
 def torchvision(width: int) -> torch.nn.ModuleDict:

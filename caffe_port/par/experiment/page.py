@@ -12,7 +12,7 @@ from caffe_port.atomic import atomic_write
 from caffe_port.par import paper_numbers
 from caffe_port.par.experiment import words
 from caffe_port.par.experiment.compare import Difference, mean_deviation
-from caffe_port.par.experiment.results import FIVE, SEGMENTATION, Answer, Row, Table
+from caffe_port.par.experiment.results import FIVE, SEGMENTATION, Answer, Table
 from caffe_port.par.report_parts import facts, percent, points, table, text
 from caffe_port.par.report_style import STYLE
 
@@ -99,7 +99,7 @@ def measures(made: Table) -> str:
     rows: list[tuple[str, list[str]]] = [("quiet", ["Chance", *(percent(made.chance.get(m), 2) for m in names)])]
     best = {m: max(row.mean(m) for row in made.rows if m in row.values) for m in names}
     for row in made.rows:
-        rows.append(("", [text(row.name), *(cell(row, m, best[m]) for m in names)]))
+        rows.append(("", [text(row.name), *(cell(row.values, m, best[m]) for m in names)]))
         if row.paper:
             five = ["lost" if v is None else f"{v:.2f}" for v in row.paper]
             rows.append(("quiet", ["the paper", *five, *["–", "–"][: 2 * segmented]]))
@@ -115,13 +115,17 @@ def measures(made: Table) -> str:
             for name, five in by_name.items()
         ]
         shown += table([("the paper, percent", ""), *((m, "n") for m in paper_numbers.MEASURES)], lines, "", "measures")
+    if made.rare:
+        lines = [("", [text(row.name), *(cell(row.frequent, m) for m in FIVE)]) for row in made.rows]
+        head = [("percent", ""), *((m, "n") for m in paper_numbers.MEASURES)]
+        shown += table(head, lines, text(f"{words.without_rare(made)}."), "measures")
     return f"<h2>Measures</h2>{shown}"
 
 
-def cell(row: Row, measure: str, best: float) -> str:
-    if measure not in row.values:
+def cell(values: dict[str, list[float]], measure: str, best: float | None = None) -> str:
+    if measure not in values:
         return "–"
-    mean, deviation = mean_deviation(row.values[measure])
+    mean, deviation = mean_deviation(values[measure])
     shown = f"<b>{percent(mean, 2)}</b>" if mean == best else percent(mean, 2)
     return shown + ("" if deviation is None else f' <span class="pm">± {percent(deviation, 2)}</span>')
 

@@ -151,7 +151,7 @@ def open_model(
 
 def run_files(run: Path) -> tuple[Path, Path, Path, str | None]:
     """Deploy file, last weights, train_val file and data folder (if it is known) of a run."""
-    from caffe_port.par.run import STAGES, snapshots
+    from caffe_port.par.run import last_weights
 
     path = run / "run.json"
     if not path.exists():
@@ -161,10 +161,10 @@ def run_files(run: Path) -> tuple[Path, Path, Path, str | None]:
     about = json.loads(path.read_text(encoding="utf-8"))
     nets = Path(about["nets"])
     nets = nets if nets.is_dir() else run / nets.name
-    trained = [found[-1] for stage in STAGES if (found := snapshots(run, stage))]
-    if not trained:
+    trained = last_weights(run)
+    if trained is None:
         raise CaffeError(f"{run}: holds no trained weights yet")
-    return nets / "deploy.prototxt", trained[-1], nets / "train_val.prototxt", about.get("data")
+    return nets / "deploy.prototxt", trained, nets / "train_val.prototxt", about.get("data")
 
 
 def _beside(model: Path) -> Path:
