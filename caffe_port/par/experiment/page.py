@@ -104,21 +104,21 @@ def measures(made: Table) -> str:
             five = ["lost" if v is None else f"{v:.2f}" for v in row.paper]
             rows.append(("quiet", ["the paper", *five, *["–", "–"][: 2 * segmented]]))
     note = "Mean ± deviation over seeds; bold: the best of each column."
-    if not any(row.paper for row in made.rows):
-        note += " The paper has no row on this data set; its rows on RAP and PETA:"
     shown = table(head, rows, note, "measures")
+    five = [("percent", ""), *((m, "n") for m in paper_numbers.MEASURES)]
+    if made.rare:
+        lines = [("", [text(row.name), *(cell(row.frequent, m) for m in FIVE)]) for row in made.rows]
+        rule = table(five, lines, text(f"{words.without_rare(made)}."), "measures")
+        shown += f"<h3>Without the rare attributes</h3>{rule}"
     if not any(row.paper for row in made.rows):
         source = paper_numbers.WEIGHTED if made.name == "table1" else paper_numbers.ORIGINAL
         lines = [
-            ("quiet", [f"{text(dataset.upper())}: {text(name)}", *("lost" if v is None else f"{v:.2f}" for v in five)])
+            ("quiet", [text(f"{dataset.upper()}: {name}"), *("lost" if v is None else f"{v:.2f}" for v in values)])
             for dataset, by_name in source.items()
-            for name, five in by_name.items()
+            for name, values in by_name.items()
         ]
-        shown += table([("the paper, percent", ""), *((m, "n") for m in paper_numbers.MEASURES)], lines, "", "measures")
-    if made.rare:
-        lines = [("", [text(row.name), *(cell(row.frequent, m) for m in FIVE)]) for row in made.rows]
-        head = [("percent", ""), *((m, "n") for m in paper_numbers.MEASURES)]
-        shown += table(head, lines, text(f"{words.without_rare(made)}."), "measures")
+        why = "The paper has no row on this data set. These are for orientation only."
+        shown += f"<h3>The paper's rows, on other data</h3>{table(five, lines, why, 'measures')}"
     return f"<h2>Measures</h2>{shown}"
 
 
@@ -193,7 +193,7 @@ def gains(made: Table) -> str:
     ]  # fmt: skip
     head = [("attribute", ""), ("rate", "n wide"), (first, "n"), *((name, "n") for name in others)]
     note = f"Mean accuracy of {text(first)} in percent, then each row's points above or below it, mean over seeds."
-    return f"<h2>Gains by attribute</h2>{table(head, lines, note)}"
+    return f"<h2>Gains by attribute</h2>{table(head, lines, note, 'tight')}"
 
 
 def shade(apart: float) -> str:
@@ -203,7 +203,7 @@ def shade(apart: float) -> str:
     colour = "var(--good)" if apart > 0 else "var(--bad)"
     strength = round(min(abs(apart) / 0.15, 1) * 38)
     ground = f"color-mix(in srgb,{colour} {strength}%,transparent)"
-    return f'<span style="background:{ground};padding:.1rem .35rem;border-radius:3px">{100 * apart:+.1f}</span>'
+    return f'<span style="background:{ground};padding:.1rem .3em;border-radius:3px">{100 * apart:+.1f}</span>'
 
 
 def attribute_ma(runs: list[np.ndarray], truth: np.ndarray, threshold: float = 0.5) -> np.ndarray:
