@@ -13,7 +13,7 @@ from caffe_port.par import paper_numbers
 from caffe_port.par.experiment import words
 from caffe_port.par.experiment.compare import Difference, mean_deviation
 from caffe_port.par.experiment.results import FIVE, SEGMENTATION, Answer, Table
-from caffe_port.par.report_parts import facts, percent, points, table, text
+from caffe_port.par.report_parts import breakable, facts, percent, points, table, text
 from caffe_port.par.report_style import STYLE
 
 MORE_STYLE = """
@@ -187,7 +187,7 @@ def gains(made: Table) -> str:
     order = np.argsort(-np.nan_to_num(ma[others[-1]] - ma[first], nan=-9))
     rate = ((made.truth == 1).sum(0) / np.maximum((made.truth != 255).sum(0), 1)).tolist()
     lines = [
-        ("", [text(made.attributes[i]), percent(rate[i]), percent(float(ma[first][i])),
+        ("", [breakable(made.attributes[i]), percent(rate[i]), percent(float(ma[first][i])),
               *(shade(float(ma[name][i] - ma[first][i])) for name in others)])
         for i in order.tolist()
     ]  # fmt: skip

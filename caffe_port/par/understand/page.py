@@ -16,7 +16,7 @@ from caffe_port.par.experiment.page import document, gains
 from caffe_port.par.experiment.plan import Job, Plan
 from caffe_port.par.experiment.results import Table, collect
 from caffe_port.par.experiment.words import DATASETS
-from caffe_port.par.report_parts import percent, table, text
+from caffe_port.par.report_parts import breakable, percent, table, text
 from caffe_port.par.run import snapshots
 from caffe_port.par.understand import attention as relations
 from caffe_port.par.understand.attention import Attention
@@ -106,16 +106,17 @@ def relation_section(plan: Plan, made: Table, found: Sequence[Attention], jobs: 
         "follows it weakly" if strength > 0.2 else "hardly follows how attributes occur together"
     )  # fmt: skip
     lines = [
-        ("", [text(a), text(b), f"{e:+.3f}", f"{p:+.2f}"]) for a, b, e, p in relations.strongest(mean["y"], phi, names)
+        ("", [breakable(a), breakable(b), f"{e:+.3f}", f"{p:+.2f}"])
+        for a, b, e, p in relations.strongest(mean["y"], phi, names)
     ]
     head = [("stage I sees", ""), ("stage II then changes", ""), ("logit by", "n"), ("correlation of the labels", "n")]
-    seeds = ", ".join(str(j.seed) for j in jobs)
+    seeds, links = ", ".join(str(j.seed) for j in jobs), table(head, lines, kind="tight")
     return (
         f"<h2>What the attention relates</h2>{work}"
         f"<p>What it learned {verdict}: Spearman's rank correlation between the labels' correlation and the learned "
         f"effect, over all pairs, for seed {seeds}: {said}. Blue: together, or raises; red: apart, or lowers. "
         "Columns are in the order of the rows.</p>"
-        f'<div class="matrices">{"".join(shown)}</div><h3>Strongest links</h3>{table(head, lines, kind='tight')}'
+        f'<div class="matrices">{"".join(shown)}</div><h3>Strongest links</h3>{links}'
     )
 
 
