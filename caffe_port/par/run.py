@@ -57,7 +57,7 @@ def train(
             f"{nets}`, or `par parser`, writes one"
         )
     run.mkdir(parents=True, exist_ok=True)
-    _note(run, nets=str(nets), device=str(device), **(about or {}))
+    _note(run, nets=str(nets), folder=str(Path.cwd()), device=str(device), **(about or {}))
     start, made = list(weights), []
     for stage in stages:
         final = _train_stage(nets, run, stage, start, device, poll, step)

@@ -64,6 +64,20 @@ def test_from_files_and_from_a_run(made) -> None:
         assert "Female" in found.attributes and len(model.classes) == 20
 
 
+def test_a_run_is_found_from_anywhere(made, tmp_path, monkeypatch) -> None:
+    """run.json holds paths as they were given, and where from."""
+    about = {"nets": "nets", "data": "data", "folder": str(made["net"].parent)}
+    run = tmp_path / "run"
+    run.mkdir()
+    (run / "joint_iter_3.caffemodel").write_bytes(made["weights"].read_bytes())
+    (run / "run.json").write_text(json.dumps(about))
+    monkeypatch.chdir(tmp_path)
+    assert "Hat" in open_model("run").attributes
+    (run / "run.json").write_text(json.dumps({**about, "folder": str(tmp_path)}))
+    with pytest.raises(CaffeError, match="its networks nets are not there"):
+        open_model("run")
+
+
 def test_onnx_gives_the_same(made, photos, tmp_path) -> None:
     pytest.importorskip("onnxruntime")
     import converters
