@@ -105,10 +105,10 @@ def measures(made: Table) -> str:
             rows.append(("quiet", ["the paper", *five, *["–", "–"][: 2 * segmented]]))
     note = "Mean ± deviation over seeds; bold: the best of each column."
     shown = table(head, rows, note, "measures")
-    five = [("percent", ""), *((m, "n") for m in paper_numbers.MEASURES)]
+    measured = [("percent", ""), *((m, "n") for m in paper_numbers.MEASURES)]
     if made.rare:
         lines = [("", [text(row.name), *(cell(row.frequent, m) for m in FIVE)]) for row in made.rows]
-        rule = table(five, lines, text(f"{words.without_rare(made)}."), "measures")
+        rule = table(measured, lines, text(f"{words.without_rare(made)}."), "measures")
         shown += f"<h3>Without the rare attributes</h3>{rule}"
     if not any(row.paper for row in made.rows):
         source = paper_numbers.WEIGHTED if made.name == "table1" else paper_numbers.ORIGINAL
@@ -118,7 +118,7 @@ def measures(made: Table) -> str:
             for name, values in by_name.items()
         ]
         why = "The paper has no row on this data set. These are for orientation only."
-        shown += f"<h3>The paper's rows, on other data</h3>{table(five, lines, why, 'measures')}"
+        shown += f"<h3>The paper's rows, on other data</h3>{table(measured, lines, why, 'measures')}"
     return f"<h2>Measures</h2>{shown}"
 
 

@@ -100,11 +100,8 @@ def relation_section(plan: Plan, made: Table, found: Sequence[Attention], jobs: 
         f"{what} {', '.join(f'{v:+.2f}' for v in agree[k])}"
         for k, what in (("y", "final logit"), ("b", "b"), ("w", "w"))
     )
-    strength = float(np.mean([abs(v) for v in agree["y"]]))
-    verdict = (
-        "follows how attributes occur together" if strength > 0.5 else
-        "follows it weakly" if strength > 0.2 else "hardly follows how attributes occur together"
-    )  # fmt: skip
+    strength = float(np.mean(agree["y"]))
+    how = "" if strength > 0.5 else "only weakly " if strength > 0.2 else "hardly "
     lines = [
         ("", [breakable(a), breakable(b), f"{e:+.3f}", f"{p:+.2f}"])
         for a, b, e, p in relations.strongest(mean["y"], phi, names)
@@ -113,8 +110,8 @@ def relation_section(plan: Plan, made: Table, found: Sequence[Attention], jobs: 
     seeds, links = ", ".join(str(j.seed) for j in jobs), table(head, lines, kind="tight")
     return (
         f"<h2>What the attention relates</h2>{work}"
-        f"<p>What it learned {verdict}: Spearman's rank correlation between the labels' correlation and the learned "
-        f"effect, over all pairs, for seed {seeds}: {said}. Blue: together, or raises; red: apart, or lowers. "
+        f"<p>What it learned follows {how}how attributes occur together: Spearman's rank correlation between the labels' "
+        f"correlation and the learned effect, over all pairs, for seed {seeds}: {said}. Blue: together, or raises; red: apart, or lowers. "
         "Columns are in the order of the rows.</p>"
         f'<div class="matrices">{"".join(shown)}</div><h3>Strongest links</h3>{links}'
     )
