@@ -110,9 +110,9 @@ def relation_section(plan: Plan, made: Table, found: Sequence[Attention], jobs: 
     seeds, links = ", ".join(str(j.seed) for j in jobs), table(head, lines, kind="tight")
     return (
         f"<h2>What the attention relates</h2>{work}"
-        f"<p>What it learned follows {how}how attributes occur together: Spearman's rank correlation between the labels' "
-        f"correlation and the learned effect, over all pairs, for seed {seeds}: {said}. Blue: together, or raises; red: apart, or lowers. "
-        "Columns are in the order of the rows.</p>"
+        f"<p>What it learned follows {how}how attributes occur together: Spearman's rank correlation between the "
+        f"labels' correlation and the learned effect, over all pairs, for seed {seeds}: {said}. Blue: together, or "
+        "raises; red: apart, or lowers. Columns are in the order of the rows.</p>"
         f'<div class="matrices">{"".join(shown)}</div><h3>Strongest links</h3>{links}'
     )
 
