@@ -11,6 +11,8 @@ from caffe_port.par.resnet import BLOCKS, Norm
 VARIANTS = ("baseline", "multitask", "mtms", "mtms_att")
 LOSSES = ("original", "weighted")
 STAGES = ("stage1", "joint")
+SPLITS = {"rap": (33268, 8317), "peta": (9500, 7600)}
+"""Pictures for training and test in each published split."""
 LAMBDAS = {"stage1": (1.0, 1.5e-4, 0.0, 0.0), "joint": (1.0, 1.5e-4, 1.0, 1.5e-4)}
 """Equation 5 in section 3.2: attributes I, segmentation I, attributes II, segmentation II."""
 BASE_LR = {"baseline": 1e-3, "multitask": 1e-4, "mtms": 1e-4, "mtms_att": 3e-4}
@@ -149,7 +151,7 @@ class Settings:
     @property
     def images(self) -> tuple[int, int]:
         """Images for training and test."""
-        known = {"rap": (33268, 8317), "peta": (9500, 7600)}.get(self.dataset, (0, 0))
+        known = SPLITS.get(self.dataset, (0, 0))
         train, test = self.train_images or known[0], self.test_images or known[1]
         if not train or not test:
             raise CaffeError(f"par prototxt: give train_images and test_images for dataset '{self.dataset}'")

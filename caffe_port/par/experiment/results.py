@@ -14,6 +14,7 @@ from caffe_port.par import paper_numbers
 from caffe_port.par.experiment.compare import Difference, difference, mean_deviation
 from caffe_port.par.experiment.plan import TABLES, Job, Plan
 from caffe_port.par.metrics import evaluate_attributes
+from caffe_port.par.settings import SPLITS
 
 FIVE = ("mA", "accuracy", "precision", "recall", "f1")
 RARE = 1 / 20
@@ -149,7 +150,7 @@ def collect(plan: Plan, table: str, out: str | Path) -> Table:
     rare = [name for name, kept in zip(first[1]["attributes"], common, strict=True) if not kept]
     return Table(
         table, plan, rows, _answers(table, rows, truth), int(first[1]["samples"]), first[1]["attributes"], chance,
-        truth, missing, machines, _notes(plan.data), rare,
+        truth, missing, machines, _notes(plan), rare,
     )  # fmt: skip
 
 
@@ -161,10 +162,20 @@ def _measured(
     return {m: list(values) for m, values in zip(FIVE, zip(*found, strict=True), strict=True)}
 
 
-def _notes(data: str) -> list[str]:
-    path = Path(data) / "prepare.json"
-    summary = json.loads(path.read_text(encoding="utf-8")).get("summary", {}) if path.exists() else {}
-    return list(summary.get("notes", []))
+def _notes(plan: Plan) -> list[str]:
+    """What the data are: the size of the pictures, how many of a published split, and the reader's own notes."""
+    path = Path(plan.data) / "prepare.json"
+    content = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+    said = []
+    if parameters := content.get("parameters"):
+        height, width = parameters["size"]
+        counts = parameters["splits"]
+        whole = SPLITS.get(plan.dataset)
+        part = ""
+        if whole and (counts["train"], counts["test"]) != whole:
+            part = f", a part of the published split ({whole[0]} and {whole[1]})"
+        said.append(f"{height} x {width} pictures, {counts['train']} for training and {counts['test']} for test{part}")
+    return said + list(content.get("summary", {}).get("notes", []))
 
 
 def _rows(plan: Plan, table: str, key: tuple[str, str], runs: list[Any]) -> list[Row]:

@@ -100,6 +100,8 @@ def test_the_papers_row_stands_beside_ours(made) -> None:
     table = collect(as_peta, "table1", made["out"])
     assert table.rows[0].paper is not None and table.rows[0].paper[0] == 85.81
     assert [a.paper_ma for a in table.answers] == [-0.68, 1.19, 8.08, -0.09, 0.42]
+    part = "32 x 16 pictures, 6 for training and 8 for test, a part of the published split (9500 and 7600)"
+    assert part in words.markdown(table) and part in page.page(table)
     assert "85.81" in page.page(table) and "ours less the paper" in words.markdown(table)
 
 
