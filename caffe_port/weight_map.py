@@ -87,6 +87,17 @@ class WeightMap:
     source_picture: Picture | None = None
     target_picture: Picture | None = None
 
+    @property
+    def adapted_picture(self) -> Picture | None:
+        """How the target takes its pictures once its input is adapted: its own order and std, the source's mean, since
+        another mean would not be 0 where the convolution pads. None where the map declares no input."""
+        source, target = self.source_picture, self.target_picture
+        if source is None or target is None:
+            return None
+        by_channel = None if source.mean is None else dict(zip(source.channels, source.mean, strict=True))
+        mean = target.mean if by_channel is None else tuple(by_channel[c] for c in target.channels)
+        return replace(target, mean=mean)
+
     def reversed(self) -> WeightMap:
         norms = {pair.source: pair.target for pair in self.pairs}
         pairs = tuple(
@@ -252,17 +263,10 @@ def pictures(rules: WeightMap, adapted: bool) -> list[str]:
     if source is None or target is None:
         return []
     if adapted:
-        return [f"its input, adapted: {_as_taken(source, target)}"]
+        return [f"its input, adapted: {rules.adapted_picture}"]
     if (source.channels, source.std) == (target.channels, target.std):
         return []
-    return [f"its input is as {rules.source} wants it: {source}; adapt_input makes it take {_as_taken(source, target)}"]
-
-
-def _as_taken(source: Picture, target: Picture) -> Picture:
-    """The target's order and std with the source's mean: another mean would not be 0 where the convolution pads."""
-    by_channel = None if source.mean is None else dict(zip(source.channels, source.mean, strict=True))
-    mean = target.mean if by_channel is None else tuple(by_channel[c] for c in target.channels)
-    return replace(target, mean=mean)
+    return [f"its input is as {rules.source} wants it: {source}; adapt_input makes it take {rules.adapted_picture}"]
 
 
 def _adapted(rules: WeightMap, given: Mapping[str, LayerBlobs]) -> dict[str, LayerBlobs]:

@@ -5,25 +5,20 @@ from __future__ import annotations
 import argparse
 import json
 import sys
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
 from caffe_port.cli.flags import add_gpu, positive
 from caffe_port.cli.par_data import _option, _size
-from caffe_port.cli.par_run import _device
-
-SCRATCH = (
-    "No initial weights: every network trains from scratch, while the paper's start from ImageNet's ResNet-50. "
-    "`caffe-port weights list` lists published ones, among them a thin ResNet-50 for --width=32 --set=stem=64."
-)
+from caffe_port.cli.par_run import SCRATCH, _device
+from caffe_port.errors import CaffeError
 
 
 def experiment_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("table", choices=("table1", "table2"), help="table1: the ablations; table2: both losses")
-    parser.add_argument("--dataset", required=True, metavar="NAME", help="its name: rap, peta, ccp, drawn or your own")
-    parser.add_argument(
-        "--data", required=True, metavar="FOLDER", help="the prepared data; made there if --root is given"
-    )
+    parser.add_argument("--dataset", metavar="NAME", help="its name: rap, peta, ccp, drawn or your own")
+    parser.add_argument("--data", metavar="FOLDER", help="the prepared data; made there if --root is given")
     parser.add_argument("--root", metavar="FOLDER", help="the unpacked data set, to be prepared first (drawn: '-')")
     parser.add_argument(
         "--split", type=positive, metavar="K", help="which of the data set's published splits (with --root)"
@@ -51,7 +46,9 @@ def experiment_arguments(parser: argparse.ArgumentParser) -> None:
         "--set", action="append", default=[], metavar="NAME=VALUE", dest="knobs", help="generator setting"
     )
     parser.add_argument("--only", metavar="TEXT", help="only trainings whose name holds this, to share the work")
-    parser.add_argument("--collect", action="store_true", help="train nothing; write the tables of what is done")
+    parser.add_argument(
+        "--collect", action="store_true", help="train nothing; write the tables of what --out holds, with its settings"
+    )
     add_gpu(parser)
 
 
@@ -63,23 +60,50 @@ def run_experiment(args: argparse.Namespace) -> int:
     from caffe_port.par.experiment.words import markdown
     from caffe_port.solver.actions import signals
 
+    if not (args.out or args.dataset):
+        raise CaffeError("par experiment: give --dataset and --data, or with --collect the --out of a begun experiment")
     out = Path(args.out or f"runs/{args.dataset}")
-    if args.root:
-        _prepare(args)
-    plan = _plan(args)
-    prepared(args.data)  # refuses before anything is written
-    out.mkdir(parents=True, exist_ok=True)
-    (out / "plan.json").write_text(json.dumps(_plain(plan), indent=1) + "\n", encoding="utf-8")
-    if not plan.weights and not args.collect:
-        print(SCRATCH, file=sys.stderr)
-    if not args.collect:
+    if args.collect:
+        plan = _plan_of(str(out))
+    else:
+        if not (args.dataset and args.data):
+            raise CaffeError("par experiment: give --dataset and --data")
+        if args.root:
+            _prepare(args)
+        plan = _plan(args)
+        prepared(args.data)  # refuses before anything is written
+        seeds, plan = plan.seeds, _claim(out, plan)
+        if not plan.weights:
+            print(SCRATCH, file=sys.stderr)
         with steps() as step, signals() as poll:
-            run_jobs(plan, args.table, out, _device(args.gpu), poll, step, args.only)
+            run_jobs(replace(plan, seeds=seeds), args.table, out, _device(args.gpu), poll, step, args.only)
     made = collect(plan, args.table, out)
     paths = page.write(made, out)
     print(markdown(made))
     print("\n".join(map(str, paths.values())))
     return 0
+
+
+def _claim(out: Path, plan: Any) -> Any:
+    """The plan with the seeds of earlier calls, noted in <out>/plan.json. CaffeError where those had other settings."""
+    from caffe_port.atomic import atomic_write
+
+    path = out / "plan.json"
+    if path.exists():
+        begun, now = _plan_of(str(out)), json.loads(json.dumps(_plain(plan)))
+        before = json.loads(json.dumps(_plain(begun)))
+        changed = [name for name in now if name != "seeds" and before[name] != now[name]]
+        if changed:
+            name = changed[0]
+            raise CaffeError(
+                f"{out}: was begun with other settings ({name}: {before[name]}, now {now[name]}); give another --out, "
+                "or remove it"
+            )
+        plan = replace(plan, seeds=tuple(dict.fromkeys((*begun.seeds, *plan.seeds))))
+    out.mkdir(parents=True, exist_ok=True)
+    with atomic_write(path) as f:
+        f.write((json.dumps(_plain(plan), indent=1) + "\n").encode())
+    return plan
 
 
 def _plan(args: argparse.Namespace) -> Any:
@@ -94,8 +118,6 @@ def _plan(args: argparse.Namespace) -> Any:
 
 
 def _plain(plan: Any) -> dict[str, Any]:
-    from dataclasses import asdict
-
     return asdict(plan)
 
 
@@ -163,8 +185,6 @@ def run_figures(args: argparse.Namespace) -> int:
         deploy, found, train_val, trained_on = run_files(model)
         model, weights, data = train_val, weights or found, data or trained_on
     elif not weights:
-        from caffe_port.errors import CaffeError
-
         raise CaffeError(f"{model}: give its weights too, or the run's folder instead of the file")
     with steps() as step:
         result = evaluate(

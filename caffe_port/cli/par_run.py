@@ -3,9 +3,17 @@
 from __future__ import annotations
 
 import argparse
+import sys
 from pathlib import Path
 
 from caffe_port.cli.flags import add_gpu, positive
+
+SCRATCH = (
+    "NO INITIAL WEIGHTS: training from scratch, while the paper's networks start from ImageNet's ResNet-50. A Caffe or "
+    "torchvision file of it goes in by --weights FILE --map weights/maps/resnet50_to_hmt.yaml (or "
+    "torchvision_resnet50_to_hmt.yaml). Without one, `caffe-port weights fetch resnet50_thin` brings a real thin "
+    "ResNet-50, for networks of width 32 with a stem of 64."
+)
 
 
 def demo_arguments(parser: argparse.ArgumentParser) -> None:
@@ -25,9 +33,10 @@ def run_demo(args: argparse.Namespace) -> int:
 
 
 def train_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("nets", metavar="NETS", help="the folder that `par prototxt` wrote")
+    parser.add_argument("nets", metavar="NETS", help="the folder that `par prototxt` or `par parser` wrote")
     parser.add_argument("--out", required=True, metavar="RUN", help="the run's folder; an interrupted run goes on")
     parser.add_argument("--weights", default="", metavar="A,B", help="weights that the first training starts from")
+    parser.add_argument("--map", metavar="FILE", help="weights/maps/*.yaml that brings them into the branches")
     parser.add_argument("--data", metavar="FOLDER", help="the prepared data set, for the report")
     parser.add_argument("--title", metavar="TEXT", help="of the report")
     add_gpu(parser)
@@ -36,10 +45,16 @@ def train_arguments(parser: argparse.ArgumentParser) -> None:
 def run_train(args: argparse.Namespace) -> int:
     from caffe_port.cli.progress import steps
     from caffe_port.par import run as runs
+    from caffe_port.par.start_weights import start
     from caffe_port.solver.actions import signals
 
     about = {name: getattr(args, name) for name in ("data", "title") if getattr(args, name)}
     weights = [name for name in args.weights.split(",") if name]
+    if weights and args.map:
+        Path(args.out).mkdir(parents=True, exist_ok=True)
+        weights = [str(start(weights, args.map, Path(args.nets) / "train_val.prototxt", args.out))]
+    elif not weights and any(Path(args.nets).glob("solver*.prototxt")):
+        print(SCRATCH, file=sys.stderr)
     with steps() as step, signals() as poll:
         made = runs.train(args.nets, args.out, weights, _device(args.gpu), poll=poll, step=step, about=about)
     print("\n".join(map(str, made)))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -52,7 +53,8 @@ def run_predict(args: argparse.Namespace) -> int:
             args.paths, _model(args), args.out, args.batch, args.threshold, not args.no_pictures, args.every,
             progress=lambda done: step("predicting", done, done, ""),
         )  # fmt: skip
-    for row in rows:
+    unread = [row for row in rows if "error" in row]
+    for row in (row for row in rows if "error" not in row):
         said = ", ".join(f"{n} {100 * row['attributes'][n]:.0f}" for n in row.get("positives", ()))
         parts = (
             ", ".join(f"{n} {100 * s:.0f}" for n, s in row.get("parts", {}).items()) if "attributes" not in row else ""
@@ -60,7 +62,9 @@ def run_predict(args: argparse.Namespace) -> int:
         print(f"{row['key']}: {said or parts or 'nothing above the threshold'}")
     if args.out:
         print(Path(args.out) / "predictions.json")
-    return 0
+    for row in unread:
+        print(f"caffe-port: left out: {row['error']}", file=sys.stderr)
+    return 1 if unread else 0
 
 
 def parser_arguments(parser: argparse.ArgumentParser) -> None:

@@ -7,6 +7,7 @@ likely.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -17,7 +18,7 @@ from caffe_port.errors import DataError
 from caffe_port.par.pictures import IGNORE, colour_labels, enlarge, save_png
 from caffe_port.par.report_pictures import shown_attributes
 
-HIGH, GAP, CAPTION, WORDS = 320, 8, 20, 11
+HIGH, GAP, LINE, WORDS = 320, 8, 15, 12
 INK, PAPER = (34, 33, 30), (255, 255, 255)
 
 
@@ -67,6 +68,9 @@ def figure5(
             mark = "" if pictures["truth"][i][a] == 1 else " (absent)"
             tiles.append((np.vstack(column), f"{attributes[a]}{mark}"))
         rows.append(grid(tiles, len(tiles)))
+    if len(present) > 1:
+        said = "Maps of an attribute: stage I above, stage II below, white where it is likeliest."
+        rows.append(grid([(np.full((1, max(r.shape[1] for r in rows) - 2 * GAP, 3), 255, np.uint8), said)], 1))
     wide = max(r.shape[1] for r in rows)
     return np.vstack([np.pad(r, ((0, 0), (0, wide - r.shape[1]), (0, 0)), constant_values=255) for r in rows])
 
@@ -95,8 +99,9 @@ def grid(tiles: Sequence[tuple[np.ndarray, str]], columns: int) -> np.ndarray:
     if not tiles:
         return np.full((HIGH, HIGH, 3), 255, np.uint8)
     font = ImageFont.load_default(WORDS)
+    captions = [wrapped(words, tile.shape[1], font) for tile, words in tiles]
     wide, high = max(t.shape[1] for t, _ in tiles) + GAP, max(t.shape[0] for t, _ in tiles) + GAP
-    caption = CAPTION if any(c for _, c in tiles) else 0
+    caption = LINE * max(len(lines) for lines in captions)
     rows = -(-len(tiles) // columns)
     if rows == 1:  # each as wide as it is
         edges = np.cumsum([GAP, *(t.shape[1] + GAP for t, _ in tiles)]).tolist()
@@ -104,15 +109,29 @@ def grid(tiles: Sequence[tuple[np.ndarray, str]], columns: int) -> np.ndarray:
         edges = [GAP + wide * c for c in range(min(columns, len(tiles)) + 1)]
     sheet = Image.new("RGB", (edges[-1], rows * (high + caption) + GAP), PAPER)
     pen = ImageDraw.Draw(sheet)
-    for i, (tile, words) in enumerate(tiles):
+    for i, ((tile, _), lines) in enumerate(zip(tiles, captions, strict=True)):
         x, y = edges[i % columns], GAP + i // columns * (high + caption)
         sheet.paste(Image.fromarray(tile), (x, y))
-        pen.text((x, y + tile.shape[0] + 2), fit(words, tile.shape[1], font), fill=INK, font=font)
+        for n, line in enumerate(lines):
+            pen.text((x, y + tile.shape[0] + 3 + LINE * n), line, fill=INK, font=font)
     return np.asarray(sheet)
 
 
-def fit(words: str, width: int, font: ImageFont.FreeTypeFont | ImageFont.ImageFont) -> str:
-    """The words, cut where the tile ends."""
-    while words and font.getlength(words) > width:
-        words = words[:-1]
-    return words
+def wrapped(words: str, width: int, font: ImageFont.FreeTypeFont | ImageFont.ImageFont) -> list[str]:
+    """The words in lines that fit, broken at spaces, before capitals and behind hyphens, and elsewhere only where a
+    piece alone is too wide. Nothing is cut off.
+
+    >>> wrapped("upperBodyShortSleeve absent", 70, ImageFont.load_default(11))
+    ['upperBody', 'ShortSleeve', 'absent']
+    """
+    lines: list[str] = []
+    for piece in re.findall(r"\s|[^\s]+?(?=\s|$|(?<=[a-z-])(?=[A-Z]))", words):
+        if lines and font.getlength(lines[-1] + piece) <= width:
+            lines[-1] += piece
+            continue
+        piece = piece.strip()
+        while piece:
+            fits = next((n for n in range(len(piece), 1, -1) if font.getlength(piece[:n]) <= width), 1)
+            lines.append(piece[:fits])
+            piece = piece[fits:]
+    return [line.rstrip() for line in lines]

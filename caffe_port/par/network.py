@@ -131,8 +131,8 @@ class Trunk:
     """Runs of residual blocks with the settings' width and naming."""
 
     def __init__(self, net: NetBuilder, settings: Settings) -> None:
-        self.net, self.width, self.norm = net, settings.width, settings.norm
+        self.net, self.width, self.norm, self.strided = net, settings.width, settings.norm, settings.strided
 
     def to(self, last: str, branch: str, bottom: str, after: str | None = None) -> str:
         """The blocks behind `after` up to and with `last`."""
-        return resnet.blocks(self.net, resnet.between(after, last), branch, bottom, self.width, self.norm)
+        return resnet.blocks(self.net, resnet.between(after, last), branch, bottom, self.width, self.norm, self.strided)

@@ -5,10 +5,10 @@ from __future__ import annotations
 import base64
 import io
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
-from PIL import Image
+from PIL import Image, ImageDraw, ImageFont
 
 from caffe_port.atomic import atomic_write
 
@@ -113,6 +113,24 @@ def contact_sheet(
         y, x = gap + i // columns * high, gap + i % columns * wide
         sheet[y : y + height, x : x + tile.shape[1]] = tile
     return sheet
+
+
+def legend(names: Mapping[int, str], width: int) -> np.ndarray:
+    """Class numbers' colours with their names, in lines of at most `width` pixels, on white."""
+    font, line = ImageFont.load_default(13), 22
+    places, x, y = [], 6, 6
+    for name in names.values():
+        wide = 34 + int(font.getlength(name))
+        if x > 6 and x + wide > width:
+            x, y = 6, y + line
+        places.append((x, y))
+        x += wide
+    page = Image.new("RGB", (width, y + line), "white")
+    pen = ImageDraw.Draw(page)
+    for (number, name), (left, top) in zip(names.items(), places, strict=True):
+        pen.rectangle((left, top, left + 13, top + 13), fill=tuple(_TABLE[number].tolist()))
+        pen.text((left + 19, top - 1), name, fill=(34, 33, 30), font=font)
+    return np.asarray(page)
 
 
 def save_png(path: str | os.PathLike[str], image: np.ndarray) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Iterable, Sequence
 from html import escape
 from typing import Any
@@ -45,6 +46,11 @@ def table(
     under = f'<p class="note">{caption}</p>' if caption else ""
     inside = f"<thead><tr>{top}</tr></thead><tbody>{''.join(body)}</tbody>"
     return f'<div class="scroll"><table{_class(kind)}>{inside}</table></div>{under}'
+
+
+def breakable(name: str) -> str:
+    """An attribute's name as HTML that a narrow column may break before its capitals."""
+    return re.sub(r"(?<=[a-z])(?=[A-Z])", "<wbr>", text(name))
 
 
 def _class(name: str) -> str:

@@ -75,8 +75,10 @@ margin:.5rem 0 0;max-width:none;color:var(--soft)}
 details summary{cursor:pointer;font-size:.93rem;color:var(--soft);margin:.8rem 0}
 footer{margin-top:4rem;border-top:1px solid var(--line);padding-top:1rem}
 @media (max-width:40rem){body{font-size:16px}main{padding:2rem 1rem 3rem}h1{font-size:1.7rem}.lead{font-size:1.08rem}
-.wide{display:none}.fails{columns:1}th,td{padding-right:.5rem}.db{min-width:5.5rem}thead th{white-space:normal}
-
+.wide{display:none}.fails{columns:1}th,td{padding-right:.5rem}.db{min-width:5.5rem}
+thead th,thead th.n{white-space:normal}
+.pm{display:block}table.tight{font-size:.8rem}table.tight th,table.tight td{padding-right:.25rem}
+table.tight th{font-size:.7rem}
 .sample{grid-template-columns:1fr;gap:.5rem}h2{margin-top:2.6rem}table.measures{font-size:.8rem}
 table.measures th,table.measures td{padding-right:.28rem}
 table.measures th{font-size:.74rem}tbody th{font-size:.82rem}}

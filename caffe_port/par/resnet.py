@@ -52,10 +52,11 @@ def stem(net: NetBuilder, bottom: str, outputs: int, how: Norm) -> str:
 
 def block(
     net: NetBuilder, which: str, branch: str, bottom: str, width: int, how: Norm, stride: int | None = None,
-    dilation: int = 1,
+    dilation: int = 1, strided: str = "branch2a",
 ) -> str:  # fmt: skip
     """One bottleneck block, e.g. which "3a" in branch "par"; `width` is the network's (64 in ResNet-50). `stride` None:
-    ResNet's, 2 where a stage begins but the first; a `dilation` spreads the 3x3 convolution instead."""
+    ResNet's, 2 where a stage begins but the first; a `dilation` spreads the 3x3 convolution instead. `strided` is the
+    convolution that has the stride beside the shortcut's: branch2a, or branch2b as in torchvision's ResNet-50."""
     name = f"res{which}_{branch}" if branch else f"res{which}"
     stage, first = int(which[0]), which[1] == "a"
     inner = width * 2 ** (stage - 2)
@@ -65,19 +66,22 @@ def block(
     shortcut = bottom
     if first:
         shortcut = conv_norm(net, f"{name}_branch1", bottom, 4 * inner, 1, stride, 0, how)
-    top = conv_norm(net, f"{name}_branch2a", bottom, inner, 1, stride, 0, how)
+    early, late = (stride, 1) if strided == "branch2a" else (1, stride)
+    top = conv_norm(net, f"{name}_branch2a", bottom, inner, 1, early, 0, how)
     net.relu(top)
-    top = conv_norm(net, f"{name}_branch2b", top, inner, 3, 1, dilation, how, **spread)
+    top = conv_norm(net, f"{name}_branch2b", top, inner, 3, late, dilation, how, **spread)
     net.relu(top)
     top = conv_norm(net, f"{name}_branch2c", top, 4 * inner, 1, 1, 0, how)
     net.add("Eltwise", name, [shortcut, top])
     return net.relu(name)
 
 
-def blocks(net: NetBuilder, which: Sequence[str], branch: str, bottom: str, width: int, how: Norm) -> str:
+def blocks(
+    net: NetBuilder, which: Sequence[str], branch: str, bottom: str, width: int, how: Norm, strided: str = "branch2a"
+) -> str:
     """Several blocks one after another; the blob after the last, `bottom` itself where there are none."""
     for one in which:
-        bottom = block(net, one, branch, bottom, width, how)
+        bottom = block(net, one, branch, bottom, width, how, strided=strided)
     return bottom
 
 

@@ -1,6 +1,7 @@
 """A run: the folder in which a network of the paper is trained, evaluated, converted, proven and shown.
 
-    train(nets, run)     every solver of `nets` in order: solver_stage1.prototxt, then solver_joint.prototxt
+    train(nets, run)     every solver of `nets` in order: solver_stage1.prototxt, then solver_joint.prototxt; of a body
+                         parser's folder solver.prototxt
     finish(run)          measures, conversions, parity, and the page report.html, from what training left
 
 Training leaves run.json (settings), log_<stage>.log (Caffe's lines), <stage>_iter_N.caffemodel and .solverstate. Both
@@ -28,6 +29,8 @@ from caffe_port.proto.load import read_solver
 from caffe_port.solver import Solver
 from caffe_port.solver.actions import Poll, never
 
+SOLVERS = {**{stage: f"solver_{stage}.prototxt" for stage in STAGES}, "parser": "solver.prototxt"}
+"""The solver of each training, in order."""
 Step = Callable[[str, int, int, str], None]
 """Told of progress: what is being done, how far, of how much, a note."""
 
@@ -47,11 +50,14 @@ def train(
     solver, and where `poll` asked to stop (the run can be continued by the same call).
     """
     nets, run = Path(nets), Path(run)
-    stages = [stage for stage in STAGES if (nets / f"solver_{stage}.prototxt").is_file()]
+    stages = [stage for stage, solver in SOLVERS.items() if (nets / solver).is_file()]
     if not stages:
-        raise CaffeError(f"{nets}: holds no solver_joint.prototxt; `caffe-port par prototxt --out {nets}` writes one")
+        raise CaffeError(
+            f"{nets}: holds no solver_joint.prototxt and no parser's solver.prototxt; `caffe-port par prototxt --out "
+            f"{nets}`, or `par parser`, writes one"
+        )
     run.mkdir(parents=True, exist_ok=True)
-    _note(run, nets=str(nets), device=str(device), **(about or {}))
+    _note(run, nets=str(nets), folder=str(Path.cwd()), device=str(device), **(about or {}))
     start, made = list(weights), []
     for stage in stages:
         final = _train_stage(nets, run, stage, start, device, poll, step)
@@ -63,7 +69,7 @@ def train(
 def _train_stage(
     nets: Path, run: Path, stage: str, weights: Sequence[str], device: str, poll: Poll, step: Step | None
 ) -> Path:
-    param = read_solver(nets / f"solver_{stage}.prototxt")
+    param = read_solver(nets / SOLVERS[stage])
     if not Path(param.net).is_file():
         param.net = str(nets / Path(param.net).name)
     param.snapshot_prefix = str(run / stage)
@@ -94,6 +100,12 @@ def _train_stage(
     seconds = _settings(run).get("seconds", {})
     _note(run, seconds={**seconds, stage: seconds.get(stage, 0) + round(time.monotonic() - began, 1)})
     return final
+
+
+def last_weights(run: str | Path) -> Path | None:
+    """The newest weights of the last training that has any."""
+    trained = [found[-1] for stage in SOLVERS if (found := snapshots(run, stage))]
+    return trained[-1] if trained else None
 
 
 def snapshots(run: str | Path, stage: str, suffix: str = ".caffemodel") -> list[Path]:

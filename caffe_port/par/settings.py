@@ -11,6 +11,8 @@ from caffe_port.par.resnet import BLOCKS, Norm
 VARIANTS = ("baseline", "multitask", "mtms", "mtms_att")
 LOSSES = ("original", "weighted")
 STAGES = ("stage1", "joint")
+SPLITS = {"rap": (33268, 8317), "peta": (9500, 7600)}
+"""Pictures for training and test in each published split."""
 LAMBDAS = {"stage1": (1.0, 1.5e-4, 0.0, 0.0), "joint": (1.0, 1.5e-4, 1.0, 1.5e-4)}
 """Equation 5 in section 3.2: attributes I, segmentation I, attributes II, segmentation II."""
 BASE_LR = {"baseline": 1e-3, "multitask": 1e-4, "mtms": 1e-4, "mtms_att": 3e-4}
@@ -31,6 +33,9 @@ class Settings:
     """Outputs of block 2a's first convolution; 64 is ResNet-50 (paper)."""
     stem: int | None = None
     """Outputs of conv1; None: as `width`. The thin ResNet-50 in circulation has width 32 behind a stem of 64."""
+    strided: str = "branch2a"
+    """The convolution of 3a and 4a that has the stride: Caffe's ResNet-50 branch2a (1x1), torchvision's branch2b
+    (3x3)."""
     size: tuple[int, int] = (256, 128)
     """Input height and width. The paper names none; this is the common one for pedestrians."""
     variant: str = "mtms_att"
@@ -103,6 +108,7 @@ class Settings:
 
         check(self.variant in VARIANTS, f"variant '{self.variant}' is none of {', '.join(VARIANTS)}")
         check(self.loss in LOSSES, f"loss '{self.loss}' is none of {', '.join(LOSSES)}")
+        check(self.strided in ("branch2a", "branch2b"), f"strided '{self.strided}' is neither branch2a nor branch2b")
         check(self.bn_names in ("res", "published"), f"bn_names '{self.bn_names}' is neither res nor published")
         for field in ("attributes", "classes", "width", "batch"):
             check(getattr(self, field) >= 1, f"{field} is {getattr(self, field)}; it must be at least 1")
@@ -145,7 +151,7 @@ class Settings:
     @property
     def images(self) -> tuple[int, int]:
         """Images for training and test."""
-        known = {"rap": (33268, 8317), "peta": (9500, 7600)}.get(self.dataset, (0, 0))
+        known = SPLITS.get(self.dataset, (0, 0))
         train, test = self.train_images or known[0], self.test_images or known[1]
         if not train or not test:
             raise CaffeError(f"par prototxt: give train_images and test_images for dataset '{self.dataset}'")

@@ -39,7 +39,16 @@ def test_from_a_data_set_to_measures(tmp_path, capsys):
     assert main(["inspect", "nets/train_val.prototxt", "--preflight"]) == 0
 
     assert main(["par", "train", "nets", "--out", "run", "--data", "data"]) == 0
-    assert capsys.readouterr().out.splitlines()[-1] == "run/joint_iter_1.caffemodel"
+    said = capsys.readouterr()
+    assert said.out.splitlines()[-1] == "run/joint_iter_1.caffemodel" and "NO INITIAL WEIGHTS" in said.err
+    (tmp_path / "map.yaml").write_text("rules: [{from: (.*), to: ['\\1']}]")
+    start = ["--weights", "run/joint_iter_1.caffemodel", "--map", "map.yaml"]
+    assert main(["par", "train", "nets", "--out", "again", *start]) == 0
+    assert "NO INITIAL WEIGHTS" not in capsys.readouterr().err
+    assert "keep their filler" not in (tmp_path / "again" / "start.txt").read_text()
+    (tmp_path / "other.yaml").write_text("rules: [{from: fc8, to: [fc8]}]")
+    assert main(["par", "train", "nets", "--out", "third", *start[:-1], "other.yaml"]) == 1
+    assert "other.yaml: names no layer of run/joint_iter_1.caffemodel" in capsys.readouterr().err
     command = ["par", "evaluate", "nets/train_val.prototxt", "run/joint_iter_1.caffemodel", "--data", "data"]
     assert main([*command, "--out", "measures", "--pictures", "2", "--batch", "2"]) == 0
     assert "chance" in capsys.readouterr().out

@@ -18,15 +18,14 @@ def in_folder(tmp_path, monkeypatch):
 
 def test_from_a_parser_to_labels(tmp_path, capsys):
     nets.data(tmp_path / "data")
-    (tmp_path / "runs").mkdir()
     settings = ["--blocks", "1,1,1,1", "--width", "2", "--set", "aspp=()", "--set", "iterations=1", "--set", "batch=2"]
     assert main(["par", "parser", "drawn", "--data", "data", "--out", "nets", *settings]) == 0
-    assert main(["train", "--solver=nets/solver.prototxt"]) == 0
-    weights = "runs/parser_drawn_iter_1.caffemodel"
+    assert main(["par", "train", "nets", "--out", "run"]) == 0
+    weights = "run/parser_iter_1.caffemodel"
     assert main(["par", "evaluate-parser", "nets/train_val.prototxt", weights, "--out", "measures.json"]) == 0
     assert json.loads((tmp_path / "measures.json").read_text())["samples"] == 5
     model = ["--model", "nets/deploy.prototxt", "--weights", weights]
-    assert main(["par", "pseudo-label", "data", "--out", "labels", *model]) == 0
+    assert main(["par", "pseudo-label", "data", "--out", "labels", "--model", "run"]) == 0
     drawn = ["--dataset", "drawn", "--option", "train=2", "--option", "test=1", "--option", "size=32x16"]
     assert main(["par", "pseudo-label", "-", *drawn, "--out", "maps", *model]) == 0
     assert "11 pictures labelled" in capsys.readouterr().out
@@ -36,10 +35,15 @@ def test_from_a_parser_to_labels(tmp_path, capsys):
 def test_a_row_of_table_1_and_what_follows(tmp_path, capsys):
     nets.data(tmp_path / "data")
     plan = ["--dataset", "drawn", "--data", "data", "--out", "out", "--epochs", "2", "--width", "2", "--batch", "3"]
-    assert main(["par", "experiment", "table1", *plan, "--seed", "1", "2", "--only", "baseline"]) == 0
+    assert main(["par", "experiment", "table1", *plan, "--only", "baseline"]) == 0
+    assert "NO INITIAL WEIGHTS" in capsys.readouterr().err
+    assert main(["par", "experiment", "table1", *plan, "--seed", "2", "--only", "baseline"]) == 0
     out = capsys.readouterr().out
-    assert "| baseline |" in out and "Not finished yet: multitask_weighted_seed1" in out
-    assert main(["par", "experiment", "table1", *plan, "--seed", "1", "2", "--collect"]) == 0
+    assert "| baseline |" in out and "Not finished yet: multitask_weighted_seed1" in out and "2 seeds (1, 2)" in out
+    assert main(["par", "experiment", "table1", "--out", "out", "--collect"]) == 0  # by the settings that out keeps
+    assert capsys.readouterr().out.splitlines()[:-3] == out.splitlines()[:-3]
+    assert main(["par", "experiment", "table1", *plan, "--width", "4"]) == 1
+    assert "begun with other settings (width: 2, now 4)" in capsys.readouterr().err
     assert main(["par", "understand", "out"]) == 0
     run = "out/baseline_weighted_seed1"
     assert main(["par", "figures", run, "--pictures", "2", "--maps", "2"]) == 0
@@ -51,6 +55,9 @@ def test_a_row_of_table_1_and_what_follows(tmp_path, capsys):
 
 
 REFUSED = [
+    (["par", "experiment", "table1"], "give --dataset and --data"),
+    (["par", "experiment", "table1", "--dataset", "ccp"], "give --dataset and --data"),
+    (["par", "experiment", "table1", "--collect", "--out", "no"], "not a folder that `par experiment` wrote"),
     (["par", "experiment", "table1", "--dataset", "ccp", "--data", "no"], "not a folder that `par prepare` finished"),
     (["par", "understand", "nowhere"], "not a folder that `par experiment` wrote"),
     (["par", "parser", "mine"], "give train_images and test_images"),

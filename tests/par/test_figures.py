@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, ImageFont
 
 from caffe_port.errors import DataError
-from caffe_port.par.figures import HIGH, figure4, fit, grey_labels, grey_map, write_figures
+from caffe_port.par.figures import HIGH, figure4, grey_labels, grey_map, wrapped, write_figures
 
 NAMES = ["Hat", "Bag", "Coat"]
 
@@ -52,11 +52,26 @@ def test_figure4_leaves_out_pictures_without_truth() -> None:
     assert figure4(both["image"], one).shape[1] < figure4(both["image"], both["seg"]).shape[1]
 
 
-def test_captions_are_cut() -> None:
-    from PIL import ImageFont
+CAPTIONS = [
+    ("Sunglasses", 300, ["Sunglasses"]),
+    ("upperBodyShortSleeve (absent)", 77, ["upperBody", "ShortSleeve", "(absent)"]),
+    ("action-CarrybyHand", 77, ["action-", "CarrybyHand"]),
+    ("truth", 300, ["truth"]),
+    ("", 300, []),
+]
 
+
+@pytest.mark.parametrize(("words", "width", "lines"), CAPTIONS)
+def test_captions_are_broken_not_cut(words, width, lines) -> None:
+    assert wrapped(words, width, ImageFont.load_default(12)) == lines
+
+
+@pytest.mark.parametrize("width", [12, 30, 55])
+def test_captions_fit(width) -> None:
     font = ImageFont.load_default(12)
-    assert fit("Sunglasses", 1000, font) == "Sunglasses" and font.getlength(fit("Sunglasses", 30, font)) <= 30
+    lines = wrapped("lowerBodyShortSkirt of x", width, font)
+    assert "".join(lines).replace(" ", "") == "lowerBodyShortSkirtofx"
+    assert all(font.getlength(line) <= width for line in lines)
 
 
 def test_refused(tmp_path) -> None:

@@ -257,6 +257,7 @@ WRONG = [
     ({"loss": "focal"}, "loss 'focal' is none of"),
     ({"split_ab": "3d"}, "split_ab '3d'"),
     ({"split_cd": "4f"}, "split_cd '4f'"),
+    ({"strided": "branch1"}, "strided 'branch1' is neither"),
     ({"size": (8, 64)}, "smaller than block 4f's stride"),
     ({"weight_decay": 5e-4}, "prune_stage1=True"),
     ({"python_loss": True}, "loss='weighted'"),

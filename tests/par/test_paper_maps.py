@@ -14,6 +14,8 @@ from caffe_port.net import Net
 from caffe_port.par import resnet
 from caffe_port.par.builder import NetBuilder
 from caffe_port.par.network import generate
+from caffe_port.par.parsing import network as parsing
+from caffe_port.par.start_weights import start
 from caffe_port.proto import caffe_pb2, text
 from caffe_port.proto.binary import LayerBlobs
 
@@ -119,6 +121,89 @@ def test_thin_names_reach_the_same_layers() -> None:
     for layer in by_thin.layers:
         for ours, theirs in zip(layer.blobs, wanted[layer.name], strict=True):
             np.testing.assert_array_equal(ours, theirs)
+
+
+THIN_BLOCKS = {0: 3, 1: 4, 2: 6, 3: 3}
+
+
+def test_thin_names_fill_a_parser() -> None:
+    """Every block of the thin network has its place in a parser of as many blocks."""
+    knobs = {"blocks": (3, 4, 6, 3), "width": 2, "stem": 4, "size": (32, 16), "train_images": 2, "test_images": 2}
+    net = Net(text.parse(parsing.generate(**knobs)["deploy.prototxt"], caffe_pb2.NetParameter).message)
+    shapes = {layer.name: [b.shape for b in layer.blobs] for layer in net.layer_blobs() if layer.blobs}
+    names = ["1"]
+    for stage, count in THIN_BLOCKS.items():
+        for block in range(count):
+            parts = ["branch2a", "branch2b", "branch2c", *(["proj_shortcut"] if block == 0 else [])]
+            names += [f"stage{stage}_block{block}_{part}" for part in parts]
+    small = [np.ones(1, np.float32)]
+    thin = [LayerBlobs(f"{kind}_{name}", "", small) for name in names for kind in ("conv", "bn", "scale")]
+    mapped = weight_map.apply(MAPS / "resnet50_thin_to_parser.yaml", thin, shapes)
+    assert not mapped.unused and all(name.startswith("seg") for name in mapped.unfilled)
+
+
+def torchvision(width: int) -> torch.nn.ModuleDict:
+    """Layers 1 to 3 under the names of torchvision's ResNet-50, with random weights and statistics."""
+
+    def norm(channels: int) -> torch.nn.BatchNorm2d:
+        made = torch.nn.BatchNorm2d(channels)
+        for tensor in (made.weight, made.bias, made.running_mean, made.running_var):
+            torch.nn.init.uniform_(tensor, 0.5, 1.5)
+        return made
+
+    def conv(inputs: int, outputs: int, kernel: int, stride: int = 1) -> torch.nn.Conv2d:
+        return torch.nn.Conv2d(inputs, outputs, kernel, stride, kernel // 2, bias=False)
+
+    def bottleneck(inputs: int, inner: int, stride: int) -> torch.nn.ModuleDict:
+        made = {"conv1": conv(inputs, inner, 1), "bn1": norm(inner), "conv2": conv(inner, inner, 3, stride),
+                "bn2": norm(inner), "conv3": conv(inner, 4 * inner, 1), "bn3": norm(4 * inner)}  # fmt: skip
+        if stride > 1 or inputs != 4 * inner:
+            made["downsample"] = torch.nn.Sequential(conv(inputs, 4 * inner, 1, stride), norm(4 * inner))
+        return torch.nn.ModuleDict(made)
+
+    stages, inputs = {}, width
+    for stage, count in enumerate((3, 4, 6), 1):
+        inner = width * 2 ** (stage - 1)
+        blocks = [bottleneck(inputs if i == 0 else 4 * inner, inner, 1 + (i == 0 and stage > 1)) for i in range(count)]
+        stages[f"layer{stage}"], inputs = torch.nn.Sequential(*blocks), 4 * inner
+    more = {"layer4": torch.nn.Sequential(bottleneck(inputs, width, 2)), "fc": torch.nn.Linear(4 * width, 10)}
+    return torch.nn.ModuleDict({"conv1": conv(3, width, 7, 2), "bn1": norm(width), **stages, **more}).eval()
+
+
+def torchvision_forward(net: torch.nn.ModuleDict, image: torch.Tensor) -> torch.Tensor:
+    """What layer3 gives for red, green, blue of 0..255, as torchvision computes it, but for Caffe's first pooling."""
+    mean, deviation = (torch.tensor(v).reshape(1, 3, 1, 1) for v in ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225)))
+    x = net["bn1"](net["conv1"]((image / 255 - mean) / deviation)).relu()
+    x = torch.nn.functional.max_pool2d(x, 3, 2, ceil_mode=True)
+    for stage in ("layer1", "layer2", "layer3"):
+        for block in net[stage]:
+            y = block["bn1"](block["conv1"](x)).relu()
+            y = block["bn3"](block["conv3"](block["bn2"](block["conv2"](y)).relu()))
+            x = (y + (block["downsample"](x) if "downsample" in block else x)).relu()
+    return x
+
+
+@pytest.mark.parametrize("suffix", [".pth", ".safetensors"])
+def test_torchvisions_file_computes_what_it_did(tmp_path, suffix) -> None:
+    torch.manual_seed(0)
+    source, net = torchvision(4), target("multitask", strided="branch2b")
+    path = tmp_path / f"resnet50{suffix}"
+    if suffix == ".pth":
+        torch.save(source.state_dict(), path)
+    else:
+        pytest.importorskip("safetensors.torch").save_file(source.state_dict(), path)
+    rules = MAPS / "torchvision_resnet50_to_hmt.yaml"
+    definition = tmp_path / "net.prototxt"
+    definition.write_text(text.format(net.definition))
+    net.copy_from(start([str(path)], rules, definition, tmp_path))
+    kept = (tmp_path / "start.txt").read_text().split("keep their filler: ")[1]
+    assert "unused" not in kept and all(n.startswith(("par2_", "seg2_")) for n in kept.strip().split(", "))
+    image = torch.rand(2, 3, 64, 32) * 255
+    with torch.no_grad():
+        wanted = torchvision_forward(source, image)
+    bgr = image.flip(1) - torch.tensor(weight_map.read(rules).adapted_picture.mean).reshape(1, 3, 1, 1)
+    for end in values(net, bgr, ["res4f_par", "res4f_seg"]):
+        torch.testing.assert_close(end, wanted, rtol=0, atol=1e-4 * float(wanted.abs().max()))
 
 
 def test_what_is_not_used_is_said() -> None:

@@ -8,7 +8,7 @@ import scipy.io
 
 from caffe_port.errors import DataError
 from caffe_port.par.datasets.peta import Peta
-from caffe_port.par.datasets.published import published
+from caffe_port.par.datasets.published import differences, published
 from tests.par.trees import cells, peta_struct, write_peta
 
 
@@ -32,7 +32,19 @@ def test_reads(tmp_path, suffix, split):
     np.testing.assert_array_equal(d.positive_rates(), d.labels[d.splits["train"]].mean(0))
     sample = d.read(3, (16, 8))
     assert sample.key == "00004" and sample.image.shape == (16, 8, 3) and sample.segmentation is None
-    assert len(d.classes) == 20 and d.notes == []
+    assert len(d.classes) == 20 and d.notes == ["10 records; the published PETA has 19000"]
+
+
+def test_what_is_not_as_published_is_said():
+    names = [p.name for p in published("peta")]
+    rates = [p.rate_all for p in published("peta")]
+    whole = (np.arange(19000)[:, None] < np.rint(np.array(rates) * 19000)).astype(np.uint8)
+    assert differences("peta", names, whole) == []
+    changed = whole.copy()
+    changed[:190, 34] = 1 - changed[:190, 34]
+    said = "other positive rates than published, by up to 1.00 points (upperBodyVNeck)"
+    assert differences("peta", names, changed) == [said]
+    assert "first: 'x', 'personalLess45'" in differences("peta", [names[0], "x", *names[2:]], whole)[0]
 
 
 def drop_field(struct):

@@ -6,6 +6,7 @@ import base64
 import io
 
 import numpy as np
+import pytest
 from PIL import Image
 
 from caffe_port.par import pictures
@@ -52,3 +53,12 @@ def test_blend_and_enlarge():
     heat = pictures.heatmap(np.arange(4.0).reshape(2, 2))
     assert pictures.blend(image, heat).shape == (8, 4, 3)
     assert pictures.enlarge(image, 24).shape == (24, 12, 3)
+
+
+@pytest.mark.parametrize("width", [120, 400])
+def test_a_legend_shows_each_class_in_its_colour(width) -> None:
+    page = pictures.legend({0: "background", 5: "upper-clothes", 9: "pants"}, width)
+    assert page.shape[1] == width
+    for number in (0, 5, 9):
+        assert (page == pictures.PALETTE[number]).all(-1).sum() >= 14 * 14, number
+    assert not (page == pictures.PALETTE[6]).all(-1).any()

@@ -16,6 +16,7 @@ import numpy as np
 from caffe_port.errors import DataError
 from caffe_port.par.datasets import matlab
 from caffe_port.par.datasets.base import LIP_CLASSES, FileDataset, Missing, find_images, without_missing
+from caffe_port.par.datasets.published import differences
 
 _LEADING = 4  # columns of `data` before the attributes
 
@@ -45,13 +46,14 @@ class Peta(FileDataset):
         images = path.parent / "images"
         files = find_images(images, stems)
         splits, notes = without_missing("peta", images, stems, files, splits, missing)
+        attributes = [all_names[c - _LEADING] for c in columns]
         super().__init__(
             name="peta",
-            attributes=[all_names[c - _LEADING] for c in columns],
+            attributes=attributes,
             classes=list(LIP_CLASSES),
             keys=stems,
             labels=labels,
             splits=splits,
-            notes=notes,
+            notes=notes + differences("peta", attributes, labels),
             files=[f or images / f"{stem}.png" for f, stem in zip(files, stems, strict=True)],
         )

@@ -16,6 +16,7 @@ import numpy as np
 from caffe_port.errors import DataError
 from caffe_port.par.datasets import matlab
 from caffe_port.par.datasets.base import IGNORE, LIP_CLASSES, FileDataset, Missing, find_images, without_missing
+from caffe_port.par.datasets.published import differences
 
 EVALUATED = 51
 _UNCLEAR = 2
@@ -64,6 +65,6 @@ class Rap(FileDataset):
             keys=stems,
             labels=labels,
             splits=splits,
-            notes=notes,
+            notes=notes + differences("rap", names[:EVALUATED], labels),
             files=[f or images / f"{stem}.png" for f, stem in zip(files, stems, strict=True)],
         )

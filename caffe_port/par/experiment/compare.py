@@ -25,7 +25,10 @@ class Difference:
 
     @property
     def verdict(self) -> str:
-        """ "better" or "worse" where every seed and the whole interval agree, else "no clear difference"."""
+        """ "better" or "worse" where every seed, of two at least, and the whole interval agree, else "no clear
+        difference": one training says nothing of how far the next would be."""
+        if len(self.by_seed) < 2:
+            return "no clear difference"
         if self.low > 0 and all(d > 0 for d in self.by_seed):
             return "better"
         if self.high < 0 and all(d < 0 for d in self.by_seed):

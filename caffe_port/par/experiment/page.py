@@ -12,8 +12,8 @@ from caffe_port.atomic import atomic_write
 from caffe_port.par import paper_numbers
 from caffe_port.par.experiment import words
 from caffe_port.par.experiment.compare import Difference, mean_deviation
-from caffe_port.par.experiment.results import FIVE, SEGMENTATION, Answer, Row, Table
-from caffe_port.par.report_parts import facts, percent, points, table, text
+from caffe_port.par.experiment.results import FIVE, SEGMENTATION, Answer, Table
+from caffe_port.par.report_parts import breakable, facts, percent, points, table, text
 from caffe_port.par.report_style import STYLE
 
 MORE_STYLE = """
@@ -99,29 +99,33 @@ def measures(made: Table) -> str:
     rows: list[tuple[str, list[str]]] = [("quiet", ["Chance", *(percent(made.chance.get(m), 2) for m in names)])]
     best = {m: max(row.mean(m) for row in made.rows if m in row.values) for m in names}
     for row in made.rows:
-        rows.append(("", [text(row.name), *(cell(row, m, best[m]) for m in names)]))
+        rows.append(("", [text(row.name), *(cell(row.values, m, best[m]) for m in names)]))
         if row.paper:
             five = ["lost" if v is None else f"{v:.2f}" for v in row.paper]
             rows.append(("quiet", ["the paper", *five, *["–", "–"][: 2 * segmented]]))
     note = "Mean ± deviation over seeds; bold: the best of each column."
-    if not any(row.paper for row in made.rows):
-        note += " The paper has no row on this data set; its rows on RAP and PETA:"
     shown = table(head, rows, note, "measures")
+    measured = [("percent", ""), *((m, "n") for m in paper_numbers.MEASURES)]
+    if made.rare:
+        lines = [("", [text(row.name), *(cell(row.frequent, m) for m in FIVE)]) for row in made.rows]
+        rule = table(measured, lines, text(f"{words.without_rare(made)}."), "measures")
+        shown += f"<h3>Without the rare attributes</h3>{rule}"
     if not any(row.paper for row in made.rows):
         source = paper_numbers.WEIGHTED if made.name == "table1" else paper_numbers.ORIGINAL
         lines = [
-            ("quiet", [f"{text(dataset.upper())}: {text(name)}", *("lost" if v is None else f"{v:.2f}" for v in five)])
+            ("quiet", [text(f"{dataset.upper()}: {name}"), *("lost" if v is None else f"{v:.2f}" for v in values)])
             for dataset, by_name in source.items()
-            for name, five in by_name.items()
+            for name, values in by_name.items()
         ]
-        shown += table([("the paper, percent", ""), *((m, "n") for m in paper_numbers.MEASURES)], lines, "", "measures")
+        why = "The paper has no row on this data set. These are for orientation only."
+        shown += f"<h3>The paper's rows, on other data</h3>{table(measured, lines, why, 'measures')}"
     return f"<h2>Measures</h2>{shown}"
 
 
-def cell(row: Row, measure: str, best: float) -> str:
-    if measure not in row.values:
+def cell(values: dict[str, list[float]], measure: str, best: float | None = None) -> str:
+    if measure not in values:
         return "–"
-    mean, deviation = mean_deviation(row.values[measure])
+    mean, deviation = mean_deviation(values[measure])
     shown = f"<b>{percent(mean, 2)}</b>" if mean == best else percent(mean, 2)
     return shown + ("" if deviation is None else f' <span class="pm">± {percent(deviation, 2)}</span>')
 
@@ -183,13 +187,13 @@ def gains(made: Table) -> str:
     order = np.argsort(-np.nan_to_num(ma[others[-1]] - ma[first], nan=-9))
     rate = ((made.truth == 1).sum(0) / np.maximum((made.truth != 255).sum(0), 1)).tolist()
     lines = [
-        ("", [text(made.attributes[i]), percent(rate[i]), percent(float(ma[first][i])),
+        ("", [breakable(made.attributes[i]), percent(rate[i]), percent(float(ma[first][i])),
               *(shade(float(ma[name][i] - ma[first][i])) for name in others)])
         for i in order.tolist()
     ]  # fmt: skip
     head = [("attribute", ""), ("rate", "n wide"), (first, "n"), *((name, "n") for name in others)]
     note = f"Mean accuracy of {text(first)} in percent, then each row's points above or below it, mean over seeds."
-    return f"<h2>Gains by attribute</h2>{table(head, lines, note)}"
+    return f"<h2>Gains by attribute</h2>{table(head, lines, note, 'tight')}"
 
 
 def shade(apart: float) -> str:
@@ -199,7 +203,7 @@ def shade(apart: float) -> str:
     colour = "var(--good)" if apart > 0 else "var(--bad)"
     strength = round(min(abs(apart) / 0.15, 1) * 38)
     ground = f"color-mix(in srgb,{colour} {strength}%,transparent)"
-    return f'<span style="background:{ground};padding:.1rem .35rem;border-radius:3px">{100 * apart:+.1f}</span>'
+    return f'<span style="background:{ground};padding:.1rem .3em;border-radius:3px">{100 * apart:+.1f}</span>'
 
 
 def attribute_ma(runs: list[np.ndarray], truth: np.ndarray, threshold: float = 0.5) -> np.ndarray:

@@ -13,8 +13,13 @@ from caffe_port.errors import DataError
 from caffe_port.par import paper_numbers
 from caffe_port.par.experiment.compare import Difference, difference, mean_deviation
 from caffe_port.par.experiment.plan import TABLES, Job, Plan
+from caffe_port.par.metrics import evaluate_attributes
+from caffe_port.par.settings import SPLITS
 
 FIVE = ("mA", "accuracy", "precision", "recall", "f1")
+RARE = 1 / 20
+"""Section 4.2 says that only attributes of this positive rate or above count; the published lists of PETA and RAP hold
+rarer ones. Both are reported."""
 SEGMENTATION = ("pixel_accuracy", "mean_iou")
 ROWS = {
     ("baseline", 2): "baseline", ("multitask", 2): "multi-task", ("mtms", 1): "MTMS (S1)", ("mtms", 2): "MTMS (S2)",
@@ -46,16 +51,19 @@ class Row:
     macs: int = 0
     probabilities: list[np.ndarray] = field(default_factory=list, repr=False)
     seeds: list[int] = field(default_factory=list)
+    frequent: dict[str, list[float]] = field(default_factory=dict)
+    """The five measures over the attributes that are not rarer than RARE; empty where all are."""
 
     def of(self, seeds: list[int]) -> list[np.ndarray]:
         """The runs of these seeds."""
         return [p for p, seed in zip(self.probabilities, self.seeds, strict=True) if seed in seeds]
 
-    def shown(self, measure: str, digits: int = 2) -> str:
-        """Percent, mean ± deviation."""
-        if measure not in self.values:
+    def shown(self, measure: str, digits: int = 2, frequent: bool = False) -> str:
+        """Percent, mean ± deviation; with `frequent` over the attributes that are not rare."""
+        values = self.frequent if frequent else self.values
+        if measure not in values:
             return "–"
-        mean, deviation = mean_deviation(self.values[measure])
+        mean, deviation = mean_deviation(values[measure])
         spread = "" if deviation is None else f" ± {100 * deviation:.{digits}f}"
         return f"{100 * mean:.{digits}f}{spread}"
 
@@ -90,6 +98,8 @@ class Table:
     machines: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
     """What was decided while the data were prepared."""
+    rare: list[str] = field(default_factory=list)
+    """Attributes whose rate in the training split is below RARE."""
 
     def to_json(self) -> dict[str, Any]:
         rows = []
@@ -97,13 +107,16 @@ class Table:
             measures = {m: dict(zip(("mean", "deviation"), mean_deviation(v), strict=True)) | {"by_seed": v}
                         for m, v in row.values.items()}  # fmt: skip
             paper = dict(zip(paper_numbers.MEASURES, row.paper, strict=True)) if row.paper else None
+            frequent = {m: dict(zip(("mean", "deviation"), mean_deviation(v), strict=True))
+                        for m, v in row.frequent.items()}  # fmt: skip
             rows.append({"name": row.name, "variant": row.variant, "loss": row.loss, "head": row.head, "paper": paper,
-                         "measures": measures, "parameters": row.parameters, "macs": row.macs,
+                         "measures": measures, "measures_without_rare": frequent,
+                         "parameters": row.parameters, "macs": row.macs,
                          "seconds": row.seconds})  # fmt: skip
         answers = [{**asdict(a), "verdict_ma": a.ma.verdict, "verdict_f1": a.f1.verdict} for a in self.answers]
         return {"table": self.name, "plan": asdict(self.plan), "samples": self.samples, "attributes": self.attributes,
                 "chance": self.chance, "rows": rows, "answers": answers, "missing": self.missing,
-                "machines": self.machines, "notes": self.notes}  # fmt: skip
+                "machines": self.machines, "notes": self.notes, "rare": self.rare}  # fmt: skip
 
 
 def collect(plan: Plan, table: str, out: str | Path) -> Table:
@@ -130,16 +143,39 @@ def collect(plan: Plan, table: str, out: str | Path) -> Table:
     constant: dict[str, float] = next((c for c in segmented if c), {})
     chance |= {m: constant.get(m) for m in SEGMENTATION}
     truth = first[2]["truth"]
+    common = np.array(first[1]["rates"], float) >= RARE
+    if not common.all() and common.any():
+        for row in rows:
+            row.frequent = _measured(row.probabilities, truth, first[1]["attributes"], common)
+    rare = [name for name, kept in zip(first[1]["attributes"], common, strict=True) if not kept]
     return Table(
         table, plan, rows, _answers(table, rows, truth), int(first[1]["samples"]), first[1]["attributes"], chance,
-        truth, missing, machines, _notes(plan.data),
+        truth, missing, machines, _notes(plan), rare,
     )  # fmt: skip
 
 
-def _notes(data: str) -> list[str]:
-    path = Path(data) / "prepare.json"
-    summary = json.loads(path.read_text(encoding="utf-8")).get("summary", {}) if path.exists() else {}
-    return list(summary.get("notes", []))
+def _measured(
+    runs: list[np.ndarray], truth: np.ndarray, names: list[str], kept: np.ndarray
+) -> dict[str, list[float]]:
+    """The five measures over some attributes, run by run."""
+    found = [evaluate_attributes(p[:, kept], truth[:, kept], list(np.array(names)[kept])).five for p in runs]
+    return {m: list(values) for m, values in zip(FIVE, zip(*found, strict=True), strict=True)}
+
+
+def _notes(plan: Plan) -> list[str]:
+    """What the data are: the size of the pictures, how many of a published split, and the reader's own notes."""
+    path = Path(plan.data) / "prepare.json"
+    content = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+    said = []
+    if parameters := content.get("parameters"):
+        height, width = parameters["size"]
+        counts = parameters["splits"]
+        whole = SPLITS.get(plan.dataset)
+        part = ""
+        if whole and (counts["train"], counts["test"]) != whole:
+            part = f", a part of the published split ({whole[0]} and {whole[1]})"
+        said.append(f"{height} x {width} pictures, {counts['train']} for training and {counts['test']} for test{part}")
+    return said + list(content.get("summary", {}).get("notes", []))
 
 
 def _rows(plan: Plan, table: str, key: tuple[str, str], runs: list[Any]) -> list[Row]:

@@ -21,14 +21,14 @@ from caffe_port.atomic import atomic_write
 from caffe_port.errors import CaffeError, DataError
 from caffe_port.net import Net
 from caffe_port.par import run as runs
+from caffe_port.par import start_weights
 from caffe_port.par.evaluate import evaluate
 from caffe_port.par.experiment.plan import Job, Plan
 from caffe_port.par.network import generate
 from caffe_port.par.run import snapshots
-from caffe_port.proto import caffe_pb2, load
+from caffe_port.proto import load
 from caffe_port.proto.load import read_solver
 from caffe_port.solver.actions import Poll, never
-from caffe_port.weights import read_layers
 
 Step = runs.Step
 PICTURES = 16
@@ -75,8 +75,9 @@ def run_job(
 ) -> None:
     """Train and measure one job, from wherever an earlier call came to."""
     knobs = plan.settings(job, facts, str(folder / "nets"))
-    if plan.weights:  # published weights expect ImageNet's mean
-        knobs["mean"] = plan.knobs.get("mean", (104.0, 117.0, 123.0))
+    if plan.weights:  # published weights expect the mean that they were trained with, in Caffe's world ImageNet's
+        taken = weight_map.read(plan.weight_map).adapted_picture if plan.weight_map else None
+        knobs["mean"] = plan.knobs.get("mean", taken.mean if taken and taken.mean else (104.0, 117.0, 123.0))
     elif "scale" not in knobs:
         knobs["scale"] = 1 / 64
     _claim(folder, {"dataset": plan.dataset, "weights": list(plan.weights), "map": plan.weight_map, **knobs})
@@ -85,7 +86,10 @@ def run_job(
     (folder / "nets").mkdir(exist_ok=True)
     for name, text in generate(plan.dataset, **knobs).items():
         (folder / "nets" / name).write_text(text, encoding="utf-8")
-    start = start_weights(plan, folder) if plan.weights else []
+    start = []
+    if plan.weights:
+        train_val = folder / "nets" / "train_val.prototxt"
+        start.append(str(start_weights.start(plan.weights, plan.weight_map, train_val, folder)))
     share_stage1(job, folder)
     about = {
         "title": f"{job.variant} on {plan.dataset}", "dataset": plan.dataset, "variant": job.variant, "loss": job.loss,
@@ -135,25 +139,6 @@ def measure(folder: Path, weights: Path, plan: Plan, device: str, step: Step | N
     facts = {"parameters": net.parameter_count(), "macs": net.macs()}
     _write(folder / "run.json", {**_read(folder / "run.json"), **facts})
     result.save(folder / "evaluation.json")
-
-
-def start_weights(plan: Plan, folder: Path) -> list[str]:
-    """The given weights in the job's own layer names, in start.caffemodel; with what the map left over in start.txt."""
-    target = folder / "start.caffemodel"
-    if not target.exists():
-        net = Net(load.read_net(folder / "nets" / "train_val.prototxt"), caffe_pb2.TRAIN)
-        layers = [layer for path in plan.weights for layer in read_layers(path)]
-        if plan.weight_map:
-            mapped = weight_map.apply(plan.weight_map, layers, [n for n in _named(net)])
-            (folder / "start.txt").write_text(f"{mapped}\n", encoding="utf-8")
-            layers = mapped.layers
-        net.copy_from(layers)
-        net.save(target)
-    return [str(target)]
-
-
-def _named(net: Net) -> list[str]:
-    return [node.name for node in net.graph.nodes if node.layer.present_blobs]
 
 
 def machine(device: str) -> str:

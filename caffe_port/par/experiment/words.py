@@ -64,6 +64,14 @@ def differences(table: Table) -> list[str]:
     return said
 
 
+def without_rare(table: Table) -> str:
+    """What the second table of measures is over."""
+    return (
+        f"Over the {len(table.attributes) - len(table.rare)} attributes that at least 1 training picture in 20 has, as "
+        f"section 4.2 of the paper words its choice (without {', '.join(table.rare)})"
+    )
+
+
 def points(d: Difference) -> str:
     seeds = ", ".join(f"{100 * v:+.2f}" for v in d.by_seed)
     return f"{100 * d.mean:+.2f} (seeds {seeds}; 95 % of test samples {100 * d.low:+.2f} to {100 * d.high:+.2f})"
@@ -93,6 +101,10 @@ def markdown(table: Table) -> str:
     lines.append("| " + " | ".join(chance) + " |")
     for row in table.rows:
         lines.append("| " + " | ".join([row.name, *(row.shown(m) for m in measures)]) + " |")
+    if table.rare:
+        lines += ["", f"{without_rare(table)}:", "", "| percent | " + " | ".join(paper_numbers.MEASURES) + " |"]
+        lines += ["|" + "---|" * 6]
+        lines += ["| " + " | ".join([r.name, *(r.shown(m, frequent=True) for m in FIVE)]) + " |" for r in table.rows]
     paper = [row for row in table.rows if row.paper]
     lines += _paper(table, paper)
     lines += ["", "## What it answers", ""]

@@ -27,11 +27,11 @@ from caffe_port.atomic import atomic_write
 from caffe_port.data import datum
 from caffe_port.data.db import create_db, open_db
 from caffe_port.errors import DataError
-from caffe_port.par.datasets.base import IGNORE, Dataset, read_image
+from caffe_port.par.datasets.base import IGNORE, Dataset
 from caffe_port.par.parsing.evaluate import class_names
-from caffe_port.par.pictures import contact_sheet, palette, save_png
+from caffe_port.par.pictures import contact_sheet, legend, palette, save_png
 from caffe_port.par.use.model import Model
-from caffe_port.par.use.sources import VIDEOS, files, keys
+from caffe_port.par.use.sources import VIDEOS, files, keys, upright
 
 MANIFEST, SHEET = "labels.json", "contact_sheet.png"
 SHOWN, COLUMNS = 24, 6
@@ -51,7 +51,7 @@ def of_files(paths: Sequence[str | Path]) -> Pictures:
     found = [p for p in files(paths) if p.suffix.lower() not in VIDEOS]
     if not found:
         raise DataError("there are only videos; label maps are for pictures")
-    return Pictures(keys(found), lambda i: read_image(found[i], f"'{found[i].stem}'"))
+    return Pictures(keys(found), lambda i: upright(found[i]))
 
 
 def of_dataset(dataset: Dataset, splits: Sequence[str] | None = None) -> Pictures:
@@ -161,7 +161,9 @@ def _finish(
     total = max(int(counts.sum()), 1)
     shares = {name: round(int(counts[i]) / total, 6) for i, name in enumerate(names)}
     summary = {**about, **more, "classes": names, "share_of_pixels": shares}
-    save_png(folder / SHEET, contact_sheet(pairs[:SHOWN], columns=min(COLUMNS, max(1, len(pairs))), height=224))
+    sheet = contact_sheet(pairs[:SHOWN], columns=min(COLUMNS, max(1, len(pairs))), height=224)
+    said = legend({i: name for i, name in enumerate(names) if counts[i]}, sheet.shape[1])
+    save_png(folder / SHEET, np.vstack([sheet, said]))
     _save(folder, summary)
     return summary
 

@@ -79,6 +79,12 @@ def thresholds(probabilities: np.ndarray, truth: np.ndarray, at: Sequence[float]
     return Threshold(tuple(at), tuple(ma), tuple(accuracy), tuple(f1))
 
 
+def mean_of(runs: Sequence[Threshold]) -> Threshold:
+    """The measures' means over runs at the same thresholds."""
+    means = (tuple(np.mean([getattr(run, k) for run in runs], 0).tolist()) for k in ("ma", "accuracy", "f1"))
+    return Threshold(runs[0].at, *means)
+
+
 def jaccard(says: np.ndarray, truth: np.ndarray) -> np.ndarray:
     """Each sample's overlap of prediction and truth; 0 where both are empty."""
     known = truth != IGNORE

@@ -98,7 +98,7 @@ def at_work(
         was, now = (100 / (1 + np.exp(-v)) for v in (before[n, a], after[n, a]))
         true = "there" if truth[n, a] == 1 else "not there" if truth[n, a] == 0 else "not known"
         rows.append(f'<div class="fail"><div class="row six">{"".join(tiles)}</div>'
-                    f'<p class="chips"><b>{text(attributes[a])}</b>: '
+                    f'<p class="chips"><strong>{text(attributes[a])}</strong>: '
                     f"{was:.0f} % by x2 alone, {now:.0f} % by y; {true}</p></div>")  # fmt: skip
         if len(rows) == count:
             break

@@ -16,11 +16,11 @@ from caffe_port.par.experiment.page import document, gains
 from caffe_port.par.experiment.plan import Job, Plan
 from caffe_port.par.experiment.results import Table, collect
 from caffe_port.par.experiment.words import DATASETS
-from caffe_port.par.report_parts import percent, table, text
+from caffe_port.par.report_parts import breakable, percent, table, text
 from caffe_port.par.run import snapshots
 from caffe_port.par.understand import attention as relations
 from caffe_port.par.understand.attention import Attention
-from caffe_port.par.understand.calibration import Calibration, calibration, corrected, thresholds
+from caffe_port.par.understand.calibration import Calibration, calibration, corrected, mean_of, thresholds
 from caffe_port.par.understand.charts import MATRIX_STYLE, curves, matrix
 from caffe_port.par.understand.gallery import GALLERY_STYLE, at_work, failures
 from caffe_port.par.use.model import open_model
@@ -100,21 +100,20 @@ def relation_section(plan: Plan, made: Table, found: Sequence[Attention], jobs: 
         f"{what} {', '.join(f'{v:+.2f}' for v in agree[k])}"
         for k, what in (("y", "final logit"), ("b", "b"), ("w", "w"))
     )
-    strength = float(np.mean([abs(v) for v in agree["y"]]))
-    verdict = (
-        "follows how attributes occur together" if strength > 0.5 else
-        "follows it weakly" if strength > 0.2 else "hardly follows how attributes occur together"
-    )  # fmt: skip
+    strength = float(np.mean(agree["y"]))
+    how = "" if strength > 0.5 else "only weakly " if strength > 0.2 else "hardly "
     lines = [
-        ("", [text(a), text(b), f"{e:+.3f}", f"{p:+.2f}"]) for a, b, e, p in relations.strongest(mean["y"], phi, names)
+        ("", [breakable(a), breakable(b), f"{e:+.3f}", f"{p:+.2f}"])
+        for a, b, e, p in relations.strongest(mean["y"], phi, names)
     ]
     head = [("stage I sees", ""), ("stage II then changes", ""), ("logit by", "n"), ("correlation of the labels", "n")]
-    seeds = ", ".join(str(j.seed) for j in jobs)
+    seeds, links = ", ".join(str(j.seed) for j in jobs), table(head, lines, kind="tight")
     return (
         f"<h2>What the attention relates</h2>{work}"
-        f"<p>What it learned {verdict}: Spearman's rank correlation between the labels' correlation and the learned "
-        f"effect, over all pairs, for seed {seeds}: {said}. Blue: together, or raises; red: apart, or lowers.</p>"
-        f'<div class="matrices">{"".join(shown)}</div><h3>Strongest links</h3>{table(head, lines)}'
+        f"<p>What it learned follows {how}how attributes occur together: Spearman's rank correlation between the "
+        f"labels' correlation and the learned effect, over all pairs, for seed {seeds}: {said}. Blue: together, or "
+        "raises; red: apart, or lowers. Columns are in the order of the rows.</p>"
+        f'<div class="matrices">{"".join(shown)}</div><h3>Strongest links</h3>{links}'
     )
 
 
@@ -142,12 +141,12 @@ def trust(made: Table, rates: Sequence[float]) -> str:
     for row in made.rows:
         raw = [calibration(p, made.truth) for p in row.probabilities]
         undone = [calibration(corrected(p, rates), made.truth) for p in row.probabilities]
-        moving = [thresholds(p, made.truth) for p in row.probabilities]
-        half = moving[0].at.index(0.5)
-        best_ma, best_f1 = moving[0].best("ma"), moving[0].best("f1")
+        moving = mean_of([thresholds(p, made.truth) for p in row.probabilities])
+        half = moving.at.index(0.5)
+        best_ma, best_f1 = moving.best("ma"), moving.best("f1")
         after = percent(float(np.mean([c.error for c in undone]))) if row.loss == "weighted" else "–"
-        ma, f1 = (float(np.mean([getattr(m, k)[half] for m in moving])) for k in ("ma", "f1"))
-        best = [f"{percent(value)} at {at:.2f}" for at, value in (best_ma, best_f1)]
+        ma, f1 = moving.ma[half], moving.f1[half]
+        best = [f'{percent(value)} <span class="pm">at {at:.2f}</span>' for at, value in (best_ma, best_f1)]
         error = percent(float(np.mean([c.error for c in raw])))
         lines.append(("", [text(row.name), error, after, percent(ma), best[0], percent(f1), best[1]]))
     last = made.rows[-1]
@@ -164,12 +163,12 @@ def trust(made: Table, rates: Sequence[float]) -> str:
     note = (
         "Calibration error: mean distance between a predicted probability and the share that has the attribute, over "
         "tenths. The weighted loss learns as if both kinds were equally many, so that its probabilities are too high "
-        "for rare attributes; undone, the odds are multiplied by w/(1-w). The best thresholds are chosen on "
-        "the test pictures themselves, in the first seed, so their values are optimistic."
+        "for rare attributes; undone, the odds are multiplied by w/(1-w). Means over seeds. The best thresholds are "
+        "chosen on the test pictures themselves, so their values are optimistic."
     )
     reliable = curves(f"{last.name}: share that has it, percent", pair, "predicted probability, percent", True)
     moved = curves(f"{last.name}: measures, percent", three, "threshold, percent")
-    shown = table(head, lines, note)
+    shown = table(head, lines, note, "tight")
     return f'<h2>How far to trust a probability</h2><div class="charts">{reliable}{moved}</div>{shown}'
 
 

@@ -151,7 +151,7 @@ def open_model(
 
 def run_files(run: Path) -> tuple[Path, Path, Path, str | None]:
     """Deploy file, last weights, train_val file and data folder (if it is known) of a run."""
-    from caffe_port.par.run import STAGES, snapshots
+    from caffe_port.par.run import last_weights
 
     path = run / "run.json"
     if not path.exists():
@@ -159,12 +159,19 @@ def run_files(run: Path) -> tuple[Path, Path, Path, str | None]:
             f"{run}: holds no run.json; give a folder that `caffe-port par train` wrote, or a model's file"
         )
     about = json.loads(path.read_text(encoding="utf-8"))
-    nets = Path(about["nets"])
-    nets = nets if nets.is_dir() else run / nets.name
-    trained = [found[-1] for stage in STAGES if (found := snapshots(run, stage))]
-    if not trained:
+    # Paths are as they were given: from here, or from where the training was started; a moved run may hold its nets.
+    begun = Path(about.get("folder", "."))
+    places = [Path(about["nets"]), begun / about["nets"], run / Path(about["nets"]).name]
+    nets = next((place for place in places if place.is_dir()), None)
+    if nets is None:
+        raise CaffeError(f"{run}: its networks {about['nets']} are not there; give their deploy.prototxt and --weights")
+    trained = last_weights(run)
+    if trained is None:
         raise CaffeError(f"{run}: holds no trained weights yet")
-    return nets / "deploy.prototxt", trained[-1], nets / "train_val.prototxt", about.get("data")
+    data = about.get("data")
+    if data is not None and not Path(data).is_dir() and (begun / data).is_dir():
+        data = str(begun / data)
+    return nets / "deploy.prototxt", trained, nets / "train_val.prototxt", data
 
 
 def _beside(model: Path) -> Path:

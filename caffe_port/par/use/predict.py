@@ -14,20 +14,22 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 from caffe_port.atomic import atomic_write
+from caffe_port.errors import DataError
 from caffe_port.par.datasets.base import LIP_CLASSES
 from caffe_port.par.pictures import colour_labels, overlay, save_png
 from caffe_port.par.use.model import Model, Prediction
-from caffe_port.par.use.sources import VIDEOS, Picture, files, opencv, pictures
+from caffe_port.par.use.sources import Picture, Unread, files, opencv, pictures
 
-HIGH, WORDS = 384, 240
-"""Height of the drawn pictures, and width of the column with the attributes' names, in pixels."""
+HIGH, WIDE, WORDS = 384, 512, 240
+"""Height of the drawn pictures, what a view is wide at most, and the attributes' column at least, in pixels."""
 
 
 def predict(
     paths: Sequence[str | Path], model: Model, out: str | os.PathLike[str] | None = None, batch: int = 16,
     threshold: float = 0.5, draw: bool = True, every: int = 1, progress: Callable[[int], None] | None = None,
 ) -> list[dict[str, Any]]:  # fmt: skip
-    """Everything about every picture, as predictions.json lists it: key, path, (time,) attributes, positives, parts.
+    """Everything about every picture, as predictions.json lists it: key, path, (time,) attributes, positives, parts; of
+    one that cannot be read key, path and error.
 
     With `out`: predictions.json and .csv; with `draw` also `<key>.png` (the picture, its parts over it, the attributes)
     for pictures and `<key>.mp4` for videos, of which every `every`-th frame is looked at.
@@ -36,19 +38,18 @@ def predict(
     if folder is not None:
         folder.mkdir(parents=True, exist_ok=True)
     rows: list[dict[str, Any]] = []
-    films: dict[Path, Film] = {}
+    films: dict[str, Film] = {}
     try:
         for group in _groups(pictures(files(paths), every), batch):
-            for picture, found in zip(group, model.predict([p.image for p in group]), strict=True):
-                rows.append(record(picture, found, model.classes, threshold))
+            found = iter(model.predict([p.image for p in group if isinstance(p, Picture)]))
+            for picture in group:
+                if isinstance(picture, Unread):
+                    rows.append({"key": picture.key, "path": str(picture.path), "error": picture.error})
+                    continue
+                prediction = next(found)
+                rows.append(record(picture, prediction, model.classes, threshold))
                 if folder is not None and draw:
-                    shown = drawn(picture.image, found, threshold)
-                    if picture.path.suffix.lower() in VIDEOS:
-                        if picture.path not in films:
-                            films[picture.path] = Film(folder / f"{picture.path.stem}.mp4", shown.shape[:2])
-                        films[picture.path].add(shown)
-                    else:
-                        save_png(folder / f"{picture.key}.png", shown)
+                    _show(folder, picture, drawn(picture.image, prediction, threshold), films)
             if progress:
                 progress(len(rows))
     finally:
@@ -60,6 +61,16 @@ def predict(
         with atomic_write(folder / "predictions.csv") as f:
             f.write(table(rows).encode())
     return rows
+
+
+def _show(folder: Path, picture: Picture, shown: np.ndarray, films: dict[str, Film]) -> None:
+    """A picture to its file, a frame to its video's film."""
+    if picture.video is None:
+        save_png(folder / f"{picture.key}.png", shown)
+        return
+    if picture.video not in films:
+        films[picture.video] = Film(folder / f"{picture.video}.mp4", shown.shape[:2], picture.rate)
+    films[picture.video].add(shown)
 
 
 def record(picture: Picture, found: Prediction, classes: Sequence[str], threshold: float) -> dict[str, Any]:
@@ -81,9 +92,9 @@ def record(picture: Picture, found: Prediction, classes: Sequence[str], threshol
 
 
 def table(rows: Sequence[dict[str, Any]]) -> str:
-    """CSV: key, path, time where there is one, and a column an attribute."""
-    names = list(rows[0].get("attributes", {})) if rows else []
-    head = ["key", "path", *(["time"] if any("time" in r for r in rows) else []), *names]
+    """CSV: key, path, time and error where there are any, and a column an attribute."""
+    names = next((list(r["attributes"]) for r in rows if "attributes" in r), [])
+    head = ["key", "path", *(extra for extra in ("time", "error") if any(extra in r for r in rows)), *names]
     out = io.StringIO()
     writer = csv.writer(out, lineterminator="\n")
     writer.writerow(head)
@@ -94,38 +105,52 @@ def table(rows: Sequence[dict[str, Any]]) -> str:
 
 def drawn(image: np.ndarray, found: Prediction, threshold: float = 0.5) -> np.ndarray:
     """The picture, its parts over it (where there are any), and the attributes above the threshold, surest first."""
-    wide = max(1, round(image.shape[1] * HIGH / image.shape[0]))
-    tiles = [np.asarray(Image.fromarray(image).resize((wide, HIGH), Image.Resampling.BICUBIC))]
+    size = _fitting(image.shape[0], image.shape[1])
+    tiles = [np.asarray(Image.fromarray(image).resize(size[::-1], Image.Resampling.BICUBIC))]
     if found.labels is not None:
-        labels = found.labels_at((HIGH, wide))
+        labels = found.labels_at(size)
         tiles += [overlay(tiles[0], labels), colour_labels(labels)]
+    tiles = [np.pad(t, ((0, HIGH - size[0]), (0, 0), (0, 0)), constant_values=255) for t in tiles]
     if found.probability:
         tiles.append(_words(found, threshold))
     return np.hstack(tiles)
 
 
+def _fitting(height: int, width: int) -> tuple[int, int]:
+    """The picture's (height, width) in HIGH x WIDE, its aspect kept."""
+    scale = min(HIGH / height, WIDE / width)
+    return max(1, round(height * scale)), max(1, round(width * scale))
+
+
 def _words(found: Prediction, threshold: float) -> np.ndarray:
     """The attributes above the threshold with a bar of their probability; without any, the likeliest, in grey."""
-    page = Image.new("RGB", (WORDS, HIGH), (251, 250, 247))
-    pen, font = ImageDraw.Draw(page), ImageFont.load_default(15)
-    shown = [(n, p) for n, p in sorted(found.attributes.items(), key=lambda i: -i[1])][: (HIGH - 16) // 26]
-    above = [(n, p) for n, p in shown if p > threshold]
-    for i, (name, p) in enumerate(above or shown[:1]):
+    font, room = ImageFont.load_default(15), (HIGH - 16) // 26
+    width = max(WORDS, 70 + int(max(font.getlength(name) for name in found.attributes)))
+    page = Image.new("RGB", (width, HIGH), (251, 250, 247))
+    pen = ImageDraw.Draw(page)
+    ranked = sorted(found.attributes.items(), key=lambda i: -i[1])
+    above = [(n, p) for n, p in ranked if p > threshold]
+    shown = above if len(above) <= room else above[: room - 1]
+    for i, (name, p) in enumerate(shown or ranked[:1]):
         y, ink = 10 + 26 * i, (34, 33, 30) if above else (160, 156, 145)
-        pen.text((10, y), name[:24], fill=ink, font=font)
-        pen.text((WORDS - 10, y), f"{100 * p:.0f}", fill=ink, font=font, anchor="ra")
-        pen.line([(10, y + 20), (10 + (WORDS - 20) * p, y + 20)], fill=(31, 111, 139), width=3)
+        pen.text((10, y), name, fill=ink, font=font)
+        pen.text((width - 10, y), f"{100 * p:.0f}", fill=ink, font=font, anchor="ra")
+        pen.line([(10, y + 20), (10 + (width - 20) * p, y + 20)], fill=(31, 111, 139), width=3)
+    if len(shown) < len(above):
+        pen.text((10, 10 + 26 * len(shown)), f"and {len(above) - len(shown)} more", fill=(110, 106, 96), font=font)
     return np.asarray(page)
 
 
 class Film:
-    """An mp4 written frame by frame; it appears under its name when closed."""
+    """An mp4 of `rate` frames a second, written frame by frame; it appears under its name when closed."""
 
-    def __init__(self, path: Path, size: tuple[int, int], rate: float = 25.0) -> None:
+    def __init__(self, path: Path, size: tuple[int, int], rate: float) -> None:
         cv2 = opencv()
         self.path, self.part = path, path.with_name(f".{path.stem}.part.mp4")
         self.size = size[0] // 2 * 2, size[1] // 2 * 2
         self.writer = cv2.VideoWriter(str(self.part), cv2.VideoWriter_fourcc(*"mp4v"), rate, self.size[::-1])
+        if not self.writer.isOpened():
+            raise DataError(f"{path}: OpenCV cannot write this video")
 
     def add(self, image: np.ndarray) -> None:
         self.writer.write(np.ascontiguousarray(image[: self.size[0], : self.size[1], ::-1]))
@@ -136,8 +161,8 @@ class Film:
             os.replace(self.part, self.path)
 
 
-def _groups(found: Iterable[Picture], batch: int) -> Iterable[list[Picture]]:
-    group: list[Picture] = []
+def _groups(found: Iterable[Picture | Unread], batch: int) -> Iterable[list[Picture | Unread]]:
+    group: list[Picture | Unread] = []
     for picture in found:
         group.append(picture)
         if len(group) == batch:

@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from PIL import Image, ImageOps
 
 from caffe_port.errors import DataError
-from caffe_port.par.datasets.base import read_image
 
 IMAGES = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff")
 VIDEOS = (".mp4", ".avi", ".mov", ".mkv", ".webm", ".m4v")
@@ -18,13 +18,24 @@ VIDEOS = (".mp4", ".avi", ".mov", ".mkv", ".webm", ".m4v")
 
 @dataclass(frozen=True)
 class Picture:
-    """`image` is uint8 (H, W, 3) RGB. `key` is unique among the pictures of one run; `time` is in seconds of a
-    video."""
+    """`image` is uint8 (H, W, 3) RGB. `key` is unique among the pictures of one run. A frame has its `time` in seconds,
+    its video's key and the frames a second that are looked at."""
 
     key: str
     image: np.ndarray
     path: Path
     time: float | None = None
+    video: str | None = None
+    rate: float = 0.0
+
+
+@dataclass(frozen=True)
+class Unread:
+    """A file that is no picture or video, or a damaged one, and why."""
+
+    key: str
+    path: Path
+    error: str
 
 
 def files(paths: Sequence[str | Path]) -> list[Path]:
@@ -66,17 +77,44 @@ def keys(paths: Sequence[Path]) -> list[str]:
     return out
 
 
-def pictures(paths: Sequence[Path], every: int = 1) -> Iterator[Picture]:
-    """Every picture, and every `every`-th frame of the videos under `<key>_<frame>`."""
+def pictures(paths: Sequence[Path], every: int = 1) -> Iterator[Picture | Unread]:
+    """Every picture, and every `every`-th frame of the videos under `<key>_<frame>`. One that cannot be read is told
+    and does not keep the others from being read."""
     for path, key in zip(paths, keys(paths), strict=True):
-        if path.suffix.lower() in VIDEOS:
-            yield from frames(path, key, every)
-        else:
-            yield Picture(key, read_image(path, f"'{key}'"), path)
+        try:
+            if path.suffix.lower() in VIDEOS:
+                yield from frames(path, key, every)
+            else:
+                yield Picture(key, upright(path), path)
+        except DataError as error:
+            yield Unread(key, path, str(error))
+
+
+def upright(path: Path) -> np.ndarray:
+    """uint8 (H, W, 3) RGB of a picture as a viewer shows it: turned by its EXIF orientation, transparent parts on
+    white, sixteen bits a pixel brought to eight. DataError for what is missing or no picture.
+
+    A data set's own pictures are read without turning (`datasets.base.read_image`): their labels lie as stored.
+    """
+    try:
+        with Image.open(path) as stored:
+            picture = ImageOps.exif_transpose(stored)
+            if picture.mode.startswith("I"):  # Pillow's own conversion cuts off at 255
+                return np.repeat((np.asarray(picture).clip(0, 65535) // 257).astype(np.uint8)[..., None], 3, -1)
+            if picture.has_transparency_data:
+                picture = picture.convert("RGBA")
+                picture = Image.alpha_composite(Image.new("RGBA", picture.size, "white"), picture)
+            return np.asarray(picture.convert("RGB"))
+    except FileNotFoundError:
+        raise DataError(f"{path}: there is no such picture") from None
+    except Image.DecompressionBombError as error:
+        raise DataError(f"{path}: too large to be read safely ({error}); make it smaller first") from None
+    except (OSError, ValueError, SyntaxError) as error:
+        raise DataError(f"{path}: cannot be read as a picture: {error}") from error
 
 
 def frames(path: Path, key: str, every: int = 1) -> Iterator[Picture]:
-    """A video's frames by OpenCV; DataError where it cannot be opened."""
+    """A video's frames by OpenCV; DataError where it cannot be opened or holds none."""
     capture = opencv().VideoCapture(str(path))
     if not capture.isOpened():
         raise DataError(f"{path}: OpenCV cannot open this video")
@@ -87,7 +125,8 @@ def frames(path: Path, key: str, every: int = 1) -> Iterator[Picture]:
             if not there:
                 break
             if number % every == 0:
-                yield Picture(f"{key}_{number:06d}", np.ascontiguousarray(frame[:, :, ::-1]), path, number / rate)
+                image = np.ascontiguousarray(frame[:, :, ::-1])
+                yield Picture(f"{key}_{number:06d}", image, path, number / rate, key, rate / every)
             number += 1
     finally:
         capture.release()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -12,8 +13,9 @@ from caffe_port.errors import CaffeError, DataError
 from caffe_port.par.evaluate import evaluate
 from caffe_port.par.experiment import page, words
 from caffe_port.par.experiment.plan import Job, Plan
-from caffe_port.par.experiment.results import collect
+from caffe_port.par.experiment.results import FIVE, collect
 from caffe_port.par.experiment.runner import prepared, run_jobs
+from caffe_port.par.metrics import evaluate_attributes
 from caffe_port.par.understand.page import understand
 from caffe_port.solver.actions import Action
 from caffe_port.weights import read_layers
@@ -98,7 +100,29 @@ def test_the_papers_row_stands_beside_ours(made) -> None:
     table = collect(as_peta, "table1", made["out"])
     assert table.rows[0].paper is not None and table.rows[0].paper[0] == 85.81
     assert [a.paper_ma for a in table.answers] == [-0.68, 1.19, 8.08, -0.09, 0.42]
+    part = "32 x 16 pictures, 6 for training and 8 for test, a part of the published split (9500 and 7600)"
+    assert part in words.markdown(table) and part in page.page(table)
     assert "85.81" in page.page(table) and "ours less the paper" in words.markdown(table)
+
+
+def test_rare_attributes_are_reported_with_and_without(made, tmp_path) -> None:
+    """Section 4.2 leaves out what fewer than one picture in twenty has; the published lists do not."""
+    shutil.copytree(made["out"], tmp_path / "out")
+    path = tmp_path / "out" / "baseline_weighted_seed1" / "evaluation.json"
+    evaluation = json.loads(path.read_text())
+    evaluation["rates"] = [0.049 if i in (2, 5) else 0.05 for i in range(len(evaluation["attributes"]))]
+    path.write_text(json.dumps(evaluation))
+    table = collect(plan(made["data"]), "table1", tmp_path / "out")
+    assert table.rare == [evaluation["attributes"][i] for i in (2, 5)]
+    kept = [i for i in range(len(table.attributes)) if i not in (2, 5)]
+    row = table.rows[0]
+    names = [table.attributes[i] for i in kept]
+    wanted = evaluate_attributes(row.probabilities[0][:, kept], table.truth[:, kept], names)
+    assert [row.frequent[m][0] for m in FIVE] == pytest.approx(list(wanted.five))
+    assert row.values["mA"] != row.frequent["mA"]
+    for said in (words.markdown(table), page.page(table)):
+        assert f"Over the {len(kept)} attributes" in said and row.shown("mA", frequent=True) in said
+    assert not collect(plan(made["data"]), "table1", made["out"]).rare
 
 
 def test_table2_has_both_losses(made, tmp_path) -> None:

@@ -9,12 +9,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
+from caffe_port.cli.main import main
 from caffe_port.errors import CaffeError, DataError
 from caffe_port.net import Net
 from caffe_port.par.use.model import Transform, open_model
-from caffe_port.par.use.predict import predict
-from caffe_port.par.use.sources import files, frames, keys, pictures
+from caffe_port.par.use.predict import HIGH, WIDE, drawn, predict
+from caffe_port.par.use.sources import files, frames, keys, upright
 from caffe_port.proto import load
 from tests.par import nets
 from tests.par.trees import picture
@@ -62,6 +64,20 @@ def test_from_files_and_from_a_run(made) -> None:
         assert "Female" in found.attributes and len(model.classes) == 20
 
 
+def test_a_run_is_found_from_anywhere(made, tmp_path, monkeypatch) -> None:
+    """run.json holds paths as they were given, and where from."""
+    about = {"nets": "nets", "data": "data", "folder": str(made["net"].parent)}
+    run = tmp_path / "run"
+    run.mkdir()
+    (run / "joint_iter_3.caffemodel").write_bytes(made["weights"].read_bytes())
+    (run / "run.json").write_text(json.dumps(about))
+    monkeypatch.chdir(tmp_path)
+    assert "Hat" in open_model("run").attributes
+    (run / "run.json").write_text(json.dumps({**about, "folder": str(tmp_path)}))
+    with pytest.raises(CaffeError, match="its networks nets are not there"):
+        open_model("run")
+
+
 def test_onnx_gives_the_same(made, photos, tmp_path) -> None:
     pytest.importorskip("onnxruntime")
     import converters
@@ -101,10 +117,85 @@ def test_video(made, tmp_path) -> None:
     for n in range(6):
         film.write(np.full((64, 32, 3), 40 * n, np.uint8))
     film.release()
+    (tmp_path / "b").mkdir()
+    (tmp_path / "b" / "walk.avi").write_bytes((tmp_path / "walk.avi").read_bytes())
     rows = predict([tmp_path / "walk.avi"], open_model(made["run"]), tmp_path / "out", every=2)
     assert [r["key"] for r in rows] == ["walk_000000", "walk_000002", "walk_000004"]
     assert [r["time"] for r in rows] == [0, 0.2, 0.4]
-    assert len(list(frames(tmp_path / "out" / "walk.mp4", "made"))) == 3
+    again = list(frames(tmp_path / "out" / "walk.mp4", "made"))
+    assert [p.time for p in again] == pytest.approx([0, 0.2, 0.4], abs=1e-3)  # as long as the video that it shows
+    predict([tmp_path], open_model(made["run"]), tmp_path / "two")  # two videos of one name are two
+    wanted = {f"{folder}_walk.mp4" for folder in (tmp_path.name, "b", "out")}
+    assert {p.name for p in (tmp_path / "two").glob("*.mp4")} == wanted
+
+
+def test_one_that_cannot_be_read_does_not_stop_the_others(made, photos, tmp_path, capsys) -> None:
+    folder = tmp_path / "in"
+    folder.mkdir()
+    for photo in photos.iterdir():
+        (folder / photo.name).write_bytes(photo.read_bytes())
+    (folder / "1.png").write_bytes((folder / "0.png").read_bytes()[:300])
+    (folder / "2b.mp4").write_text("no video")
+    (folder / "a.png").write_text("no picture")
+    out = f"--out={tmp_path / 'out'}"
+    assert main(["par", "predict", str(folder), f"--model={made['run']}", out, "--batch=2"]) == 1
+    rows = json.loads((tmp_path / "out" / "predictions.json").read_text())
+    assert {r["key"] for r in rows if "attributes" in r} == {"0", "2", "3", "4"}
+    assert {r["key"] for r in rows if "error" in r} == {"1", "2b", "a"}
+    table = list(csv.DictReader((tmp_path / "out" / "predictions.csv").read_text().splitlines()))
+    assert [bool(line["error"]) for line in table] == ["error" in r for r in rows] and len(table) == 7
+    said = capsys.readouterr().err
+    assert all(f"left out: {folder / name}" in said for name in ("1.png", "2b.mp4", "a.png"))
+
+
+def stored(kind: str, path: Path) -> np.ndarray:
+    """Writes a picture in one of the forms that cameras and programs leave; how it is to be seen, (H, W, 3)."""
+    grey = np.linspace(0, 255, 6 * 4, dtype=np.uint8).reshape(6, 4)
+    seen = np.repeat(grey[..., None], 3, -1)
+    if kind == "grey":
+        Image.fromarray(grey).save(path)
+    elif kind == "two tones":
+        Image.fromarray(grey > 99).save(path)
+        return np.repeat((grey > 99)[..., None], 3, -1) * np.uint8(255)
+    elif kind == "sixteen bits":
+        Image.fromarray(grey.astype(np.uint16) * 257).save(path)
+    elif kind == "transparent":
+        alpha = np.where(np.arange(6) < 3, 255, 0)[:, None] * np.ones(4, int)
+        Image.fromarray(np.dstack([seen, alpha.astype(np.uint8)])).save(path)
+        seen = np.where(alpha[..., None] > 0, seen, 255).astype(np.uint8)
+    elif kind == "turned by EXIF":
+        exif = Image.Exif()
+        exif[0x0112] = 6  # stored lying on its side; a viewer turns it by 90 degrees clockwise
+        Image.fromarray(np.rot90(seen)).save(path, exif=exif)
+    else:
+        Image.fromarray(grey if kind == "palette" else seen).convert({"palette": "P", "ink": "CMYK"}[kind]).save(path)
+    return seen
+
+
+FORMS = [("grey", ".png"), ("two tones", ".png"), ("sixteen bits", ".png"), ("transparent", ".png"),
+         ("turned by EXIF", ".png"), ("palette", ".png"), ("ink", ".tif")]  # fmt: skip
+
+
+@pytest.mark.parametrize(("kind", "suffix"), FORMS)
+def test_pictures_are_read_as_they_are_seen(kind, suffix, tmp_path) -> None:
+    wanted = stored(kind, tmp_path / f"one{suffix}")
+    found = upright(tmp_path / f"one{suffix}")
+    assert found.dtype == np.uint8
+    np.testing.assert_array_equal(found, wanted)
+
+
+def test_too_large_to_be_safe(tmp_path, monkeypatch) -> None:
+    picture(tmp_path / "wall.png", 0, (40, 20))
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 300)  # Pillow refuses twice as many
+    with pytest.raises(DataError, match="too large to be read safely"):
+        upright(tmp_path / "wall.png")
+
+
+@pytest.mark.parametrize("size", [(48, 30), (4, 900), (900, 4)])
+def test_no_view_grows_beyond_its_place(made, size) -> None:
+    image = np.full((*size, 3), 90, np.uint8)
+    shown = drawn(image, open_model(made["run"]).predict([image])[0])
+    assert shown.shape[0] == HIGH and shown.shape[1] < 4 * WIDE
 
 
 def test_parser_has_parts_only(made, photos, tmp_path) -> None:
@@ -140,7 +231,8 @@ def test_refused(made, photos, tmp_path) -> None:
         (lambda: files([tmp_path / "none.jpg"]), DataError, "there is no such picture"),
         (lambda: files([tmp_path / "empty"]), DataError, "holds no picture or video"),
         (lambda: files([tmp_path / "notes.txt"]), DataError, "neither a picture nor a video"),
-        (lambda: list(pictures([tmp_path / "bad.png"])), DataError, "cannot be read"),
+        (lambda: upright(tmp_path / "bad.png"), DataError, "cannot be read as a picture"),
+        (lambda: upright(tmp_path / "none.png"), DataError, "there is no such picture"),
         (lambda: open_model(tmp_path / "m.onnx"), CaffeError, "there is no such model"),
         (lambda: open_model(tmp_path / "empty"), CaffeError, "holds no run.json"),
         (lambda: open_model(made["net"] / "deploy.prototxt"), CaffeError, "give its weights too"),
