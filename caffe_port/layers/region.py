@@ -64,7 +64,7 @@ class Region(Layer):
     def parts(self, bottom: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """Places, further coordinates, objects and classes: (N, B, so many, h, w)."""
         n, _, h, w = bottom.shape
-        x = bottom.detach().reshape(n, self.boxes, -1, h, w)
+        x = bottom.detach().reshape(n, self.boxes, bottom.shape[1] // self.boxes, h, w)
         place, rest, sure, classes = x.split([2, self.coordinates - 2, 1, self.classes], 2)
         return place.sigmoid(), rest, sure.sigmoid(), classes.softmax(2) if self.softmax else classes
 

@@ -60,7 +60,7 @@ class RegionLoss(Layer):
     def delta(self, predicted: Tensor, labels: Tensor) -> Tensor:
         """(N, B, 5 + C, S, S)"""
         p, (n, _, side, _) = self.param.region_loss_param, predicted.shape
-        x = predicted.reshape(n, p.num, -1, side, side)
+        x = predicted.reshape(n, p.num, predicted.shape[1] // p.num, side, side)
         place, sure, chances = x[:, :, :2].sigmoid(), x[:, :, 4].sigmoid(), x[:, :, 5:].softmax(2)
         sizes = x.new_tensor(list(p.biases[: 2 * p.num])).reshape(p.num, 2) / side
         grid = torch.from_numpy(yolo.grid(side, side)).to(x).T.reshape(2, side, side)
@@ -68,7 +68,7 @@ class RegionLoss(Layer):
         found = found.permute(0, 1, 3, 4, 2)
         slope = sure * (1 - sure)
         delta = torch.zeros_like(x)
-        for image, rows in enumerate(labels.reshape(n, -1, 5)):
+        for image, rows in enumerate(labels.flatten(1).unflatten(1, (-1, 5))):
             seen, learnt = yolo_loss.true_boxes(self, rows, p.num_class)
             free = yolo_loss.best_overlap(found[image], seen) <= p.thresh
             delta[image, :, 4] = torch.where(free, p.noobject_scale * sure[image] * slope[image], 0)

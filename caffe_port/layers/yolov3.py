@@ -75,7 +75,7 @@ class Yolov3(Layer):
     def delta(self, predicted: Tensor, labels: Tensor) -> tuple[Tensor, Tensor, Tensor, list[float]]:
         """Predictions, their sigmoids and the deltas (N, B, 5 + C, h, w), and 1 less each match's measure."""
         p, (n, _, h, w) = self.param.yolov3_param, predicted.shape
-        x = predicted.reshape(n, p.num, -1, h, w)
+        x = predicted.reshape(n, p.num, predicted.shape[1] // p.num, h, w)
         s = x.sigmoid()
         side = x.new_tensor([w, h])
         biases = x.new_tensor(list(p.biases)[: len(p.biases) // 2 * 2]).reshape(-1, 2)
@@ -85,7 +85,7 @@ class Yolov3(Layer):
         found = torch.cat([centre, x[:, :, 2:4].exp() * sizes[self.mask, :, None, None]], 2).permute(0, 1, 3, 4, 2)
         delta = torch.zeros_like(x)
         missed: list[float] = []
-        for image, rows in enumerate(labels.reshape(n, -1, 5)):
+        for image, rows in enumerate(labels.flatten(1).unflatten(1, (-1, 5))):
             seen, learnt = yolo_loss.true_boxes(self, rows, p.num_class)
             free = self.measures(found[image], seen) <= p.thresh
             delta[image, :, 4] = torch.where(free, s[image, :, 4], 0)

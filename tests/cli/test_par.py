@@ -7,6 +7,7 @@ import json
 import pytest
 
 from caffe_port.cli.main import main
+from caffe_port.weights import read_layers
 
 PREPARE = ["par", "prepare", "drawn", "--size", "32x16", "--option", "train=6", "--option", "test=4", "--out", "data"]
 
@@ -41,7 +42,9 @@ def test_from_a_data_set_to_measures(tmp_path, capsys):
     assert main(["par", "train", "nets", "--out", "run", "--data", "data"]) == 0
     said = capsys.readouterr()
     assert said.out.splitlines()[-1] == "run/joint_iter_1.caffemodel" and "NO INITIAL WEIGHTS" in said.err
-    (tmp_path / "map.yaml").write_text("rules: [{from: (.*), to: ['\\1']}]")
+    names = [layer.name for layer in read_layers(tmp_path / "run/joint_iter_1.caffemodel") if layer.blobs]
+    rules = "".join(f"  - {{from: {name}, to: {name}}}\n" for name in names)
+    (tmp_path / "map.yaml").write_text(f"rules:\n{rules}")
     start = ["--weights", "run/joint_iter_1.caffemodel", "--map", "map.yaml"]
     assert main(["par", "train", "nets", "--out", "again", *start]) == 0
     assert "NO INITIAL WEIGHTS" not in capsys.readouterr().err

@@ -24,13 +24,17 @@ from caffe_port.islands import Islands
 from caffe_port.layers import REGISTRY
 from tests.layers.runner import Case, check_forward, check_islands, close, feed, inputs, make, outputs
 
-WITHOUT_BOTTOMS = {"Data", "DummyData", "HDF5Data", "ImageData", "Input", "MemoryData", "MultiImageData", "WindowData"}
+WITHOUT_BOTTOMS = {
+    "AnnotatedData", "Data", "DummyData", "HDF5Data", "ImageData", "Input", "MemoryData", "MultiImageData",
+    "WindowData",
+}  # fmt: skip
 """Nothing comes in; their own tests have their edges."""
 WITHOUT_TOPS = {"HDF5Output"}
 
 EMPTY_BATCH = {
     **dict.fromkeys(
         ("Accuracy", "FocalLoss", "InfogainLoss", "Reduction", "SigmoidCrossEntropyLoss", "SmoothL1Loss",
+         "RegionLoss", "SmoothL1LossOHEM", "SoftmaxWithLossOHEM", "Yolov3",
          "SoftmaxWithLoss", "WeightedSigmoidCrossEntropyLoss"), 0.0),
     **dict.fromkeys(
         ("CenterLoss", "ContrastiveLoss", "EuclideanLoss", "HingeLoss", "MultiLabelLoss", "MultinomialLogisticLoss",
@@ -38,6 +42,7 @@ EMPTY_BATCH = {
     **dict.fromkeys(("PSROIPooling", "ROIAlign", "ROIPooling", "MultiBoxLoss"), "image 0; there are 0"),
     "BatchReindex": "is not a sample: there are 0",
     "Concat": None,  # the other bottoms are the top
+    "DetectionEvaluate": "wants detections",
     "DetectionOutput": "priors must be",
     "LSTM": "no time step",
     "LSTMUnit": "bottoms must be",
