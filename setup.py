@@ -10,9 +10,9 @@ from setuptools import find_packages, setup
 EXTRAS = {
     "onnx": ["onnx>=1.16"],  # core already; the name that error messages give
     "onnxruntime": ["onnxruntime>=1.16"],  # runs exported files: the parity proof
-    "opencv": ["opencv-python-headless>=4.8,<5"],  # an independent Caffe reader to compare with; OpenCV 5 dropped it
-    "hdf5": ["h5py>=3.8"],  # .caffemodel.h5, .solverstate.h5, HDF5Data
-    "safetensors": ["safetensors>=0.4"],  # .safetensors
+    "opencv": ["opencv-python-headless>=4.11,<5"],  # an independent Caffe reader to compare with; OpenCV 5 dropped it
+    "hdf5": ["h5py>=3.11"],  # .caffemodel.h5, .solverstate.h5, HDF5Data
+    "safetensors": ["safetensors>=0.4.2"],  # .safetensors
     # Data layers on LevelDB
     "leveldb": ['plyvel>=1.5; python_version < "3.12"', 'plyvel-next>=2.1; python_version >= "3.12"'],
 }

@@ -57,7 +57,7 @@ def extract(
 
     counts = [0] * len(blobs)
     name = "lmdb" if backend == LMDB else "leveldb"
-    with ExitStack() as stack, torch.inference_mode():
+    with ExitStack() as stack, torch.no_grad():  # torch 2.4 cannot gather the tensors of inference_mode
         outs = []
         for database in databases if team.is_root else ():
             log.info("extract_features.cpp:125", f"Opening dataset {database}")

@@ -29,7 +29,8 @@ class Engine:
         """By layers, since OpenCV names values by the layer that makes them."""
         import cv2
 
-        cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)  # the exception says it as well
+        # Silent: the exception says it as well. The function is elsewhere in OpenCV before 4.13.
+        (cv2.utils.logging if hasattr(cv2.utils, "logging") else cv2).setLogLevel(0)
         net = cv2.dnn.readNetFromCaffe(*map(str, case.pair))
         net.enableFusion(False)
         for name, array in case.inputs.items():
