@@ -294,6 +294,9 @@ def _check_layer(
             report.unchecked += 1
             missing = f"Python layer of module '{param.python_param.module}', which is not here"
             report.add(line, f"{error} (checked without it)", NOTE, missing)
+        elif isinstance(error.__context__, FileNotFoundError):  # an infogain matrix, a list of sizes
+            report.unchecked += 1
+            report.add(line, f"{error} (checked without it)", NOTE, f"{param.type}: a file that it reads is not here")
         else:
             report.failed(line, error, param)
     return None
@@ -357,6 +360,8 @@ def _check_graph(
         with torch.device("meta"):
             graph.build(insert_splits(inputs.replace(whole, shapes)), phase)
     except CaffeError as error:
+        if isinstance(error.__context__, FileNotFoundError):
+            return  # told at its layer
         message = str(error)
         places = [(message.find(f"layer '{layer.name}'"), line) for layer, line in kept]
         first = min((found for found in places if found[0] >= 0), default=(0, 0))

@@ -50,6 +50,12 @@ FILES = {
         "builds as far as shapes are known",
         "layer 'in' (Input): input 'data' has no shape; give it with --input data:1,3,224,224",
     ),
+    "a matrix that is not here": (
+        INPUT + 'layer { name: "y" type: "Input" top: "y" input_param { shape { dim: 2 dim: 1 dim: 8 dim: 10 } } }\n'
+        'layer { name: "l" type: "InfogainLoss" bottom: "data" bottom: "y" infogain_loss_param { source: "no.bin" } }',
+        "builds as far as shapes are known",
+        "no.bin",
+    ),
     "data that is not here": (data("TRAIN") + data("TEST") + CONV, "builds", "no_lmdb"),
     "a net for one phase": (data("TRAIN") + CONV, "builds", "not a net in phase TEST: layer 'c' (Convolution) reads"),
     "a net for stages only": (
