@@ -43,8 +43,8 @@ def atomic_write(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
 def together(*stale: str | os.PathLike[str]) -> Iterator[None]:
     """Files written inside by `atomic_write` appear when all are complete, in the order in which they were written.
 
-    On an error none appears, and all that was there stays. `stale`: what goes just before they appear, because older
-    ones of these names must not stand beside the new files, should the process be killed between two of them.
+    On an error until then none appears, and all that was there stays. `stale`: what goes just before they appear,
+    because older ones of these names must not stand beside the new files, should the process be killed between two.
     """
     waiting: list[tuple[Path, Path]] = []
     token = _waiting.set(waiting)

@@ -186,8 +186,8 @@ def _append(
     while cls.auto_tops and len(names) < least:
         names.append("(automatic)")
         automatic += 1
-    _check_count(layer, "bottom", len(bottoms), *cls.bottoms)
-    _check_count(layer, "top", len(names), least, most)
+    check_count(layer, "bottom", len(bottoms), *cls.bottoms)
+    check_count(layer, "top", len(names), least, most)
 
     tops = []
     for i, name in enumerate(names):
@@ -251,7 +251,8 @@ def _tell_shared(node: Node, owners: dict[str, tuple[str, int]], say: Say) -> No
                 say("net.cpp:467", f"Sharing parameters '{name}' owned by layer '{owner[0]}', param index {owner[1]}")
 
 
-def _check_count(layer: Layer, kind: str, count: int, least: int, most: int | None) -> None:
+def check_count(layer: Layer, kind: str, count: int, least: int, most: int | None) -> None:
+    """LayerError unless there are `least` to `most` blobs of the kind ("bottom", "top"); `most` None: any number."""
     if count < least or (most is not None and count > most):
         wanted = f"{least}" if least == most else f"at least {least}" if most is None else f"{least} to {most}"
         raise layer.error(f"takes {wanted} {kind} blob(s), the definition gives {count}")
@@ -343,15 +344,15 @@ def _refuse_overwritten(graph: Graph) -> None:
     """Refuse to read what a layer in place has written over, in the memory that Caffe gives to several blobs.
 
     Reshape, Flatten and Split hand their bottom's memory on. If a layer works in place on one of their tops, whoever
-    reads another of these blobs afterwards reads the changed values in Caffe.
+    reads another of these blobs afterwards reads the changed values in Caffe (who looks at its shape only, may).
     """
     memory: dict[Value, Value] = {}  # a value -> the one whose memory it is in
     writers: dict[Value, Node] = {}  # a memory -> the last layer in place on it
     current: dict[Value, set[Value]] = {}  # a memory that was written over -> the values that are right
     for node in graph.nodes:
-        for bottom in node.bottoms:
+        for i, bottom in enumerate(node.bottoms):
             root = memory.get(bottom, bottom)
-            if root in current and bottom not in current[root]:
+            if root in current and bottom not in current[root] and node.layer.reads_values(i):
                 raise node.layer.error(
                     f"reads '{bottom.name}' after layer '{writers[root].name}' has worked in place on "
                     f"'{writers[root].tops[0].name}', which is the same memory in Caffe (Reshape, Flatten and Split do "

@@ -195,10 +195,15 @@ def test_what_cannot_be(layers: list[str], kind: type[Exception], message: str) 
 
 
 def test_what_a_layer_in_place_leaves_alone() -> None:
-    """Readers before it, readers of its own top, and everybody if it changes nothing."""
+    """Readers before it, readers of its own top, readers of shapes, and everybody if it changes nothing."""
     flat = 'layer { name: "f" type: "Flatten" bottom: "a" top: "f" }'
     drop = 'layer { name: "d" type: "Dropout" bottom: "f" top: "f" }'
     net(X, ip("a", "x"), ip("b", "a"), flat, relu("f", "f"), ip("c", "f"))
+    net(X, ip("a", "x"), flat, relu("f", "f"), 'layer { name: "s" type: "Silence" bottom: "a" }')
+    changed = [X, relu("x", "y", "r0"), flat.replace('"a"', '"x"'), relu("f", "f")]
+    net(*changed, 'layer { name: "c" type: "Crop" bottom: "y" bottom: "x" top: "c" }')
+    with pytest.raises(LayerError, match="'c'.*reads 'x_x_0_split_.' after layer 'r'"):
+        net(*changed, 'layer { name: "c" type: "Crop" bottom: "x" bottom: "y" top: "c" }')
     net(X, ip("a", "x"), flat, drop, ip("b", "a"), phase=TEST)
     with pytest.raises(LayerError, match="'b'.*after layer 'd'"):
         net(X, ip("a", "x"), flat, drop, ip("b", "a"), phase=TRAIN)

@@ -345,9 +345,7 @@ def _check_counts(layer: Layer, param: Any) -> None:
     ):
         if kind == "top" and layer.auto_tops:
             least = 0
-        if count < least or (most is not None and count > most):
-            wanted = f"{least}" if least == most else f"at least {least}" if most is None else f"{least} to {most}"
-            raise layer.error(f"takes {wanted} {kind} blobs, the definition gives {count}")
+        graph.check_count(layer, kind, count, least, most)
 
 
 def _check_graph(

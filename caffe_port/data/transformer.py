@@ -70,7 +70,7 @@ class Transformer:
 
     def apply(self, array: np.ndarray, draw: Draw | None, out: np.ndarray) -> None:
         """Transform `array` (any type, any strides) into `out` (float32, of `out_shape`)."""
-        rows, columns = self._window(array.shape, draw)
+        rows, columns = self.window(array.shape, draw)
         if self.param.mirror and draw is not None and draw[0] < 0.5:
             out = out[..., ::-1]
         np.copyto(out, array[:, rows, columns], casting="unsafe")
@@ -78,7 +78,7 @@ class Transformer:
 
     def apply_all(self, arrays: Sequence[np.ndarray], out: np.ndarray) -> None:
         """`apply` without anything random to arrays of one shape: fewer calls, which cost more than small pictures."""
-        rows, columns = self._window(arrays[0].shape, None)
+        rows, columns = self.window(arrays[0].shape, None)
         cut = [array[:, rows, columns] for array in arrays] if self.crop else arrays
         np.concatenate(cut, out=out.reshape(-1, *out.shape[2:]), casting="unsafe")
         self._normalise(out, rows, columns)
@@ -98,7 +98,7 @@ class Transformer:
         self.apply(array, self.draws(1)[0], out)
         return out
 
-    def _window(self, shape: Sequence[int], draw: Draw | None) -> tuple[slice, slice]:
+    def window(self, shape: Sequence[int], draw: Draw | None) -> tuple[slice, slice]:
         if not self.crop:
             return slice(None), slice(None)
         spare = [n - self.crop for n in shape[-2:]]

@@ -143,7 +143,7 @@ class BoxLoader(Loader):
         """What the crop leaves, as shares of the picture."""
         if not self.transformer.crop:
             return np.array([0.0, 0.0, 1.0, 1.0])
-        rows, columns = self.transformer._window(shape, draw)
+        rows, columns = self.transformer.window(shape, draw)
         height, width = shape[-2:]
         return np.array([columns.start / width, rows.start / height, columns.stop / width, rows.stop / height])
 

@@ -117,6 +117,10 @@ class Layer(nn.Module):
         """Whether a top differs from the bottom at all."""
         return True
 
+    def reads_values(self, bottom: int) -> bool:
+        """Whether it looks at this bottom's values, and not only at its shape."""
+        return True
+
     def onnx(self, graph: OnnxGraph, bottoms: list[str], tops: list[str]) -> None:
         """Write the layer into `graph`, TEST phase. Layers without an ONNX form raise `self.unsupported(reason)`."""
         raise self.unsupported("it has no ONNX form")

@@ -54,6 +54,9 @@ class Crop(Layer):
             x = x.narrow(axis, offset, size)
         return x
 
+    def reads_values(self, bottom: int) -> bool:
+        return bottom == 0
+
     def onnx(self, graph: OnnxGraph, bottoms: list[str], tops: list[str]) -> None:
         shape = graph.shape(bottoms[0])
         window = [w for w in self._window([graph.shape(b) for b in bottoms]) if w[2] != shape[w[0]]]

@@ -112,6 +112,9 @@ class PriorBox(Layer):
         priors = self.priors(tuple(layer.shape[2:]), tuple(image.shape[2:]))
         return torch.from_numpy(priors).to(layer)
 
+    def reads_values(self, bottom: int) -> bool:
+        return False
+
     def onnx(self, graph: OnnxGraph, bottoms: list[str], tops: list[str]) -> None:
         priors = self.priors(graph.shape(bottoms[0])[2:], graph.shape(bottoms[1])[2:])
         graph.node("Identity", [graph.const(priors, "priors")], tops)

@@ -7,6 +7,7 @@ from torch import Tensor
 
 from caffe_port.layers import yolo, yolo_loss
 from caffe_port.layers.base import Layer, Shape, register
+from caffe_port.layers.given import Given
 
 
 @register()
@@ -55,7 +56,7 @@ class RegionLoss(Layer):
             delta = self.delta(predicted.detach(), labels.detach())
             count = max(1, len(predicted))
             loss, gradient = delta.square().sum() / count, delta.reshape(predicted.shape) / count
-        return yolo_loss.Given.apply(predicted, loss, gradient)
+        return Given.apply(predicted, loss, gradient)
 
     def delta(self, predicted: Tensor, labels: Tensor) -> Tensor:
         """(N, B, 5 + C, S, S)"""

@@ -23,5 +23,8 @@ class Silence(Layer):
     def forward(self, *bottoms: Tensor) -> tuple[Tensor, ...]:
         return ()
 
+    def reads_values(self, bottom: int) -> bool:
+        return False
+
     def onnx(self, graph: OnnxGraph, bottoms: list[str], tops: list[str]) -> None:
         """Nothing to compute, so nothing to write."""

@@ -1,4 +1,4 @@
-"""What YOLO's losses share: which predictions answer for which true box, and gradients that are given, not derived.
+"""What YOLO's losses share: which predictions answer for which true box.
 
 Boxes are centre and size, as shares of the image. Source: region_loss_layer.cpp and yolov3_layer.cpp of MobileNet-YOLO,
 after Darknet's region and yolo layers (Redmon and Farhadi, 2016 and 2018).
@@ -7,29 +7,12 @@ after Darknet's region and yolo layers (Redmon and Farhadi, 2016 and 2018).
 from __future__ import annotations
 
 from math import prod
-from typing import Any
 
 import torch
 from torch import Tensor
 
 from caffe_port.layers import boxes
 from caffe_port.layers.base import Layer, Shape
-
-
-class Given(torch.autograd.Function):
-    """`loss`, with `gradient` towards the predictions: Darknet writes both down by themselves."""
-
-    @staticmethod
-    def forward(predicted: Tensor, loss: Tensor, gradient: Tensor) -> Tensor:
-        return loss.clone()
-
-    @staticmethod
-    def setup_context(ctx: Any, inputs: tuple[Tensor, Tensor, Tensor], output: Tensor) -> None:
-        ctx.save_for_backward(inputs[2])
-
-    @staticmethod
-    def backward(ctx: Any, diff: Tensor) -> tuple[Tensor, None, None]:
-        return ctx.saved_tensors[0] * diff, None, None
 
 
 def corners(box: Tensor) -> Tensor:

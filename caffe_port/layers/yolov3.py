@@ -10,6 +10,7 @@ from torch import Tensor
 from caffe_port.layers import box_slopes, yolo, yolo_loss
 from caffe_port.layers.base import Layer, Shape, register
 from caffe_port.layers.box_slopes import MSE
+from caffe_port.layers.given import Given
 
 FOCAL = 0.5
 
@@ -70,7 +71,7 @@ class Yolov3(Layer):
             if p.use_logic_gradient:
                 delta = torch.cat([delta[:, :, :2] * s[:, :, :2] * (1 - s[:, :, :2]), delta[:, :, 2:4],
                                    delta[:, :, 4:] * s[:, :, 4:] * (1 - s[:, :, 4:])], 2)  # fmt: skip
-        return yolo_loss.Given.apply(predicted, loss / count, delta.reshape(predicted.shape) / count)
+        return Given.apply(predicted, loss / count, delta.reshape(predicted.shape) / count)
 
     def delta(self, predicted: Tensor, labels: Tensor) -> tuple[Tensor, Tensor, Tensor, list[float]]:
         """Predictions, their sigmoids and the deltas (N, B, 5 + C, h, w), and 1 less each match's measure."""
