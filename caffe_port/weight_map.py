@@ -243,6 +243,8 @@ def without_bias(given: Mapping[str, LayerBlobs], name: str, norm: str) -> dict[
     if behind is None or len(behind.blobs) != 3:
         raise WeightsError(f"weight map: '{layer.name}' has a bias, but '{norm}' is no BatchNorm to take it")
     mean, variance, factor = behind.blobs
+    if not factor.any() and layer.blobs[1].any():
+        raise WeightsError(f"weight map: '{norm}' has statistics of nothing (its factor is 0): no mean to take a bias")
     shifted = (mean - layer.blobs[1].reshape(mean.shape) * factor.reshape(-1)[0]).astype(np.float32)
     return {
         name: replace(layer, blobs=[layer.blobs[0]], diffs=[]),

@@ -27,6 +27,8 @@ from converters.stock import Inexact, Stock
 OPSETS = range(9, 23)
 RANDOM = frozenset("Bernoulli Multinomial RandomNormal RandomNormalLike RandomUniform RandomUniformLike".split())
 """What has a value of its own every time, also of constants."""
+ROOM = 2**30
+"""Bytes that constants may become all together, besides four times what the file stores (of int8, floats)."""
 Arrays = dict[str, np.ndarray]
 
 
@@ -79,6 +81,7 @@ def walk(proto: Any, arrays: Arrays, shapes: dict[str, tuple[int, ...]], where: 
             blob = stock.input(given.name, _shape(given, shapes, where))
             names[given.name] = _kind(given, where)(blob)
     lost: set[str] = set()
+    room = ROOM + 4 * sum(a.nbytes for a in arrays.values())
     nodes = deque(proto.graph.node)
     while nodes:
         node = nodes.popleft()
@@ -89,7 +92,9 @@ def walk(proto: Any, arrays: Arrays, shapes: dict[str, tuple[int, ...]], where: 
             lost.update(node.output)
             continue
         if node.op_type not in RANDOM and all(not name or name in values for name in node.input):
-            values.update(_constant(node, values, versions, where))
+            made = _constant(node, values, versions, room, where)
+            room -= sum(a.nbytes for a in made.values())
+            values.update(made)
             continue
         attributes = {a.name: helper.get_attribute_value(a) for a in node.attribute}
         inputs = [names.get(i, values.get(i)) if i else None for i in node.input]
@@ -180,10 +185,10 @@ def _shape(given: Any, shapes: Mapping[str, tuple[int, ...]], where: str) -> tup
     return tuple(dims)
 
 
-def _constant(node: Any, values: Arrays, versions: Mapping[str, int], where: str) -> Arrays:
-    """The outputs of a node that only reads constants."""
+def _constant(node: Any, values: Arrays, versions: Mapping[str, int], room: int, where: str) -> Arrays:
+    """The outputs of a node that only reads constants: at most `room` bytes."""
     try:
-        results = evaluate(node, [values[n] if n else None for n in node.input], versions)
+        results = evaluate(node, [values[n] if n else None for n in node.input], versions, room)
     except Exception as e:  # the reference has no common error
         raise UnsupportedError(f"{where}: constant '{node.name}' ({node.op_type}) cannot be computed: {e}") from e
     return dict(zip([n for n in node.output if n], results, strict=True))

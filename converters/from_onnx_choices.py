@@ -105,7 +105,7 @@ def arg_max(sign: int) -> Callable[[Op, Stock], list[str]]:
         first = not op.get("select_last_index", 0)
         x = x if sign > 0 else stock.power(x, f"{op.name}_minus", scale=-1)
         if first:
-            x = moves.take(stock, x, f"{op.name}_backwards", axis, np.arange(shape[axis])[::-1])
+            x = moves.take(stock, x, f"{op.name}_backwards", axis, moves.places(shape[axis])[::-1])
         top = stock.add("ArgMax", [x], op.name, argmax_param={"axis": axis})
         if first:
             top = stock.power(top, f"{op.name}_place", scale=-1, shift=shape[axis] - 1)
@@ -125,7 +125,7 @@ def top_k(op: Op, stock: Stock) -> list[str]:
     if not 1 <= count <= shape[axis]:
         raise Inexact(f"{count} of {shape[axis]} values")
     x = x if sign > 0 else stock.power(x, f"{op.name}_minus", scale=-1)
-    x = moves.take(stock, x, f"{op.name}_backwards", axis, np.arange(shape[axis])[::-1])
+    x = moves.take(stock, x, f"{op.name}_backwards", axis, moves.places(shape[axis])[::-1])
     options = {"axis": axis, "top_k": count}
     values = stock.add("ArgMax", [x], op.name, argmax_param={**options, "out_max_val": True})
     values = values if sign > 0 else stock.power(values, f"{op.name}_values", scale=-1)

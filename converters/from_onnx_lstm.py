@@ -24,7 +24,7 @@ def lstm(op: Op, stock: Stock) -> list[str]:
     if op.given(4) is not None or op.given(7) is not None:
         raise Inexact("sequences of several lengths, or peepholes")
     x = op.blob()
-    backwards = np.arange(stock.shapes[x][0])[::-1]
+    backwards = moves.places(stock.shapes[x][0])[::-1]
     made = []
     for number in range(USUAL[direction]):
         turned = direction == "reverse" or number == 1

@@ -70,8 +70,7 @@ def slices(op: Op, stock: Stock) -> list[str]:
     axes, steps = op.ints(3, "axes", range(len(starts))), op.ints(4, default=[1] * len(starts))
     for start, end, axis, step in zip(starts, ends, axes or [], steps or [], strict=True):
         axis %= len(stock.shapes[x])
-        places = range(*slice(start, end, step).indices(stock.shapes[x][axis]))
-        x = moves.take(stock, x, op.name, axis, np.array(places, np.int64))
+        x = moves.take(stock, x, op.name, axis, moves.places(stock.shapes[x][axis])[start:end:step])
     return [x]
 
 
@@ -176,6 +175,7 @@ def pad(op: Op, stock: Stock) -> list[str]:
     if mode == "constant":
         return [moves.pad(stock, x, op.name, before, after, value)]
     for axis, (b, a) in enumerate(zip(before, after, strict=True)):
+        moves.places(shape[axis] + max(b, 0) + max(a, 0))  # that there are not too many
         places = np.arange(-min(b, 0), shape[axis] + min(a, 0))
         places = np.pad(places, (max(b, 0), max(a, 0)), mode)  # type: ignore[call-overload]  # np's modes are ONNX's
         x = moves.take(stock, x, op.name, axis, places)

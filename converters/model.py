@@ -76,7 +76,8 @@ class Model:
     def borrowed(self) -> Net:
         """Like `runtime`, but over the weights' own memory, which may be a file mapped for reading: no copies.
 
-        For running only: writing to its blobs would end the process.
+        For running only: writing to its blobs would end the process. Those that a forward pass itself writes to, the
+        statistics of a BatchNorm, are copies.
         """
         named = self.named_blobs()
         with torch.device("meta"):
@@ -87,7 +88,7 @@ class Model:
                 if isinstance(getattr(layer, blob), nn.Parameter):
                     layer._parameters[blob] = nn.Parameter(tensor, requires_grad=False)
                 else:
-                    layer._buffers[blob] = tensor
+                    layer._buffers[blob] = tensor.clone()
         meta = any(tensor.is_meta for tensor in [*net.parameters(), *net.buffers()])
         return self.runtime() if meta else net  # a layer that makes tensors besides its blobs
 

@@ -42,6 +42,8 @@ def read(path: Path, module: ModuleType, rules: WeightMap, net: Any | None, adap
 
 def write(model: Model, path: Path, module: ModuleType, rules: WeightMap, adapt_input: bool) -> dict[str, np.ndarray]:
     """The model's weights as a state dict under the target's names, and what was written."""
+    if not hasattr(module, "write_state"):
+        raise ConvertError(f"{path.name}: weights under names of {rules.target} go into a .pt, .pth or .safetensors")
     named = model.named_blobs()
     layers = [
         LayerBlobs(layer, slots[0].type, [named[slot.key] for slot in slots], [None] * len(slots))

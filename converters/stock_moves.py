@@ -22,6 +22,13 @@ INDICES = 2**24
 """Most rows that an index in floats can tell apart."""
 
 
+def places(size: int) -> np.ndarray:
+    """All places of an axis."""
+    if size > INDICES:
+        raise Inexact(f"an axis of {size}, whose places floats do not count: they do to 2**24")
+    return np.arange(size)
+
+
 def permute(stock: Stock, x: str, name: str, order: Sequence[int]) -> str:
     """ONNX's Transpose: axis i of the result is axis order[i] of x."""
     shape = stock.shapes[x]
@@ -101,7 +108,7 @@ def _line(length: int, step: int) -> np.ndarray:
 
 def _take(stock: Stock, x: str, name: str, axis: int, index: np.ndarray) -> str:
     shape = stock.shapes[x]
-    source, inner = stock.taken.get((x, axis), (x, np.arange(shape[axis])))
+    source, inner = stock.taken.get((x, axis), (x, places(shape[axis])))
     x, index = source, inner[index]  # what was taken of something taken before
     size = stock.shapes[x][axis]
     if np.array_equal(index, np.arange(size)):
@@ -138,7 +145,7 @@ def _repeat(stock: Stock, x: str, name: str, axis: int, times: int) -> str:
 def _pick(stock: Stock, x: str, name: str, axis: int, index: np.ndarray) -> str:
     shape = stock.shapes[x]
     lead = prod(shape[:axis])
-    rows = (np.arange(lead)[:, None] * shape[axis] + index).ravel()
+    rows = places(lead * shape[axis]).reshape(lead, shape[axis])[:, index].ravel()
     top = pick_rows(stock, stock.reshape(x, f"{name}_rows", (lead * shape[axis], prod(shape[axis + 1 :]))), name, rows)
     return stock.reshape(top, name, (*shape[:axis], len(index), *shape[axis + 1 :]))
 
@@ -158,7 +165,7 @@ def choose(stock: Stock, condition: str, a: str, b: str, name: str) -> str:
     rows = [stock.reshape(x, f"{name}_{hint}", (count, 1)) for x, hint in ((a, "yes"), (b, "no"))]
     both = stock.add("Concat", rows, f"{name}_both", concat_param={"axis": 0})
     offset = stock.power(stock.reshape(condition, f"{name}_flat", (count,)), f"{name}_side", scale=-count, shift=count)
-    index = stock.add("Bias", [offset], f"{name}_row", [np.arange(count)], bias_param={"axis": 0})
+    index = stock.add("Bias", [offset], f"{name}_row", [places(count)], bias_param={"axis": 0})
     return stock.reshape(pick_rows(stock, both, name, index), name, shape)
 
 

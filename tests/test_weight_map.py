@@ -61,6 +61,13 @@ def test_a_bias_on_one_side_only(given: int, wanted: int | None, blobs: int) -> 
         assert not made["x"].blobs[1].any()
 
 
+def test_a_bias_behind_which_there_are_no_statistics_yet() -> None:
+    norm = layer("bn", (4,), (4,), (1,), type="BatchNorm")
+    norm.blobs[2][:] = 0
+    with pytest.raises(WeightsError, match="'bn' has statistics of nothing"):
+        weight_map.apply(weight_map.parse(NORM), [layer("a", (4, 2, 1, 1), (4,)), norm])
+
+
 WRONG: list[tuple[dict[str, Any], str]] = [
     ({"rules": [{"from": ["a", "b"], "to": "c"}]}, "both 'a' and 'b' go to 'c'"),
     ({"rules": [{"from": "a", "to": "c", "bias_into": "b"}]}, "'a' has a bias, but 'b'"),

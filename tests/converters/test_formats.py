@@ -274,3 +274,21 @@ def test_a_mean_image_is_a_net_of_one_blob(tmp_path: Path) -> None:
     converters.convert(mean, tmp_path / "mean.onnx")
     with pytest.raises(ConvertError, match="holds one blob, net 'shared' has 2|holds one blob, net 'shared' has 4"):
         converters.write(nets.model(nets.SHARED), tmp_path / "x.binaryproto")
+
+
+BATCH_STATISTICS = """
+layer { name: "x" type: "Input" top: "x" input_param { shape { dim: 2 dim: 3 dim: 5 dim: 4 } } }
+layer { name: "n" type: "BatchNorm" bottom: "x" top: "n" batch_norm_param { use_global_stats: false } }"""
+
+
+@pytest.mark.parametrize("options", [{}, {"fuse": True}], ids=["", "fuse"])
+@pytest.mark.parametrize("target", ["y.onnx", "y.py"])
+def test_proving_a_net_that_moves_its_statistics_leaves_its_weights(target: str, options: dict, tmp_path: Path) -> None:
+    """The weights are a file mapped for reading, where a write would end the process; or arrays of the caller."""
+    pytest.importorskip("onnxruntime", reason="ONNX is an extra")
+    model = nets.model(BATCH_STATISTICS)
+    before = bits(model)
+    converters.write(model, tmp_path / "x.caffemodel")
+    converters.convert(tmp_path / "x.caffemodel", tmp_path / target, **options)
+    converters.write(model, tmp_path / f"again_{target}", **options)
+    assert bits(model) == before == bits(converters.read(tmp_path / "x.caffemodel"))

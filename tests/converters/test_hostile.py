@@ -6,7 +6,8 @@ import os
 import pickle
 import resource
 import zipfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +15,7 @@ import pytest
 import torch
 
 import converters
-from caffe_port.errors import CaffeError, ConvertError, WireError
+from caffe_port.errors import CaffeError, ConvertError, UnsupportedError, WireError
 from caffe_port.proto import binary
 from tests.converters import hostile, nets
 
@@ -108,6 +109,75 @@ def test_an_onnx_file_whose_weights_are_elsewhere(tmp_path: Path) -> None:
     onnx.save(proto, str(tmp_path / "in/x.onnx"))
     with pytest.raises(WireError, match="x.onnx"):
         converters.read(tmp_path / "in/x.onnx")
+
+
+GIGANTIC: dict[str, tuple[str, list, dict]] = {
+    "ConstantOfShape": ("ConstantOfShape", [[2**40, 4]], {}),
+    "Expand": ("Expand", [np.float32([1]), [2**40]], {}),
+    "Tile": ("Tile", [np.float32([1, 2]), [2**40]], {}),
+    "Range": ("Range", [np.float32(0), np.float32(1e9), np.float32(1e-9)], {}),
+    "OneHot": ("OneHot", [[1, 2], 2**40, np.float32([0, 1])], {}),
+    "Pad": ("Pad", [np.float32([1, 2]), [2**40, 0]], {}),
+    "Resize": ("Resize", [np.ones((1, 1, 2, 2), np.float32), None, np.float32([1, 1, 1e9, 1e9])], {}),
+    "a product": ("MatMul", [np.ones((2**16, 1), np.float32), np.ones((1, 2**16), np.float32)], {}),
+    "HannWindow": ("HannWindow", [2**40], {}),
+}
+
+
+@pytest.mark.parametrize("case", GIGANTIC)
+def test_an_onnx_constant_of_gigantic_shape(case: str, tmp_path: Path) -> None:
+    op, given, attributes = GIGANTIC[case]
+    with _no_more_memory(), pytest.raises(UnsupportedError, match=rf"constant 'c' \({op}\).* bytes"):
+        converters.read(_onnx(tmp_path, [(op, given, "c", attributes), ("Add", ["x", "c"], "y", {})]))
+
+
+def test_onnx_constants_that_are_gigantic_together(tmp_path: Path) -> None:
+    grown = [("Tile", [f"c{i}", [4]], f"c{i + 1}", {}) for i in range(20)]
+    nodes = [("Tile", [np.float32([1, 2]), [4]], "c0", {}), *grown, ("Add", ["x", "c20"], "y", {})]
+    with pytest.raises(UnsupportedError, match=r"constant 'c1\d' \(Tile\).* bytes"):
+        converters.read(_onnx(tmp_path, nodes))
+
+
+@pytest.mark.parametrize(
+    "nodes",
+    [
+        [("Tile", ["x", [2**28, 1, 1, 1]], "t", {}), ("Slice", ["t", [0], [2**28], [0], [2]], "y", {})],
+        [("Pad", ["x", [0, 0, 0, 2**33, 0, 0, 0, 0]], "y", {"mode": "edge"})],
+        [("Tile", ["x", [1, 1, 1, 2**28]], "t", {}), ("ArgMax", ["t"], "y", {"axis": 3})],
+    ],
+    ids=["Slice", "Pad", "ArgMax"],
+)
+def test_onnx_values_of_gigantic_shape(nodes: list, tmp_path: Path) -> None:
+    with _no_more_memory(), pytest.raises(UnsupportedError, match="an axis of"):
+        converters.read(_onnx(tmp_path, nodes))
+
+
+def _onnx(folder: Path, nodes: list) -> Path:
+    """A file of a net of x (1, 1, 2, 2) and these operators: (operator, inputs, output, attributes)."""
+    helper = pytest.importorskip("onnx.helper", reason="ONNX is an extra")
+    numpy_helper, onnx = pytest.importorskip("onnx.numpy_helper"), pytest.importorskip("onnx")
+    made, stored = [], []
+    for op, given, output, attributes in nodes:
+        names = []
+        for i, value in enumerate(given):
+            if value is None or isinstance(value, str):
+                names.append(value or "")
+                continue
+            names.append(f"{output}_{i}")
+            stored.append(numpy_helper.from_array(np.asarray(value), names[-1]))
+        made.append(helper.make_node(op, names, [output], name=output, **attributes))
+    x = helper.make_tensor_value_info("x", 1, (1, 1, 2, 2))
+    graph = helper.make_graph(made, "net", [x], [helper.make_empty_tensor_value_info("y")], stored)
+    onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8), folder / "x.onnx")
+    return folder / "x.onnx"
+
+
+@contextmanager
+def _no_more_memory() -> Iterator[None]:
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    yield
+    grown = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before
+    assert grown < 400_000, f"{grown} kilobytes more for a file of some hundred bytes"
 
 
 def test_tensors_that_are_no_weights(tmp_path: Path) -> None:

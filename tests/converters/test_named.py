@@ -192,3 +192,8 @@ def test_what_does_not_fit_is_said(tmp_path: Path) -> None:
     with pytest.raises(ConvertError, match="names no net for Caffe's ResNet-101"):
         converters.read(tmp_path / "x.pth", names=MAPS / "torchvision_resnet101.yaml")
     assert not (tmp_path / "c.pth").exists() and issubclass(WeightsError, CaffeError)
+
+
+def test_only_a_state_dict_takes_foreign_names(tmp_path: Path) -> None:
+    with pytest.raises(ConvertError, match=r"x.onnx: weights under names of the target go into a .pt"):
+        converters.write(nets.model(nets.CLASSIC), tmp_path / "x.onnx", names=weight_map.parse({"rules": []}))
