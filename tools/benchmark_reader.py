@@ -16,7 +16,7 @@ import statistics
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from functools import partial
 from pathlib import Path
 
@@ -95,16 +95,18 @@ def reader(folder: str, crop: int, threads: int) -> Data:
 
 
 def ours(layer: Data, batches: int) -> None:
-    layer.rewind()  # batches made ahead are thrown away: each run reads all of its own
     for _ in range(batches):
         layer()
 
 
-def clock(run: Callable[[], object]) -> tuple[float, float]:
-    """Seconds that passed, and seconds of work by all threads together."""
+def clock(run: Callable[[], object], layers: Iterable[Data]) -> tuple[float, float]:
+    """Seconds that passed, and seconds of work by all threads together; then the layers stand at the first record."""
     start, worked = time.perf_counter(), time.process_time()
     run()
-    return time.perf_counter() - start, time.process_time() - worked
+    times = time.perf_counter() - start, time.process_time() - worked
+    for layer in layers:
+        layer.rewind()  # stops what is made ahead, which would take time from the next run, and be a present to its own
+    return times
 
 
 def compare(name: str, a: argparse.Namespace) -> list[dict[str, object]]:
@@ -119,8 +121,8 @@ def compare(name: str, a: argparse.Namespace) -> list[dict[str, object]]:
         layers = {count: reader(f"{scratch}/own", crop, count) for count in threads}
         runs = [partial(plain, folder, crop, batches), *(partial(ours, layers[count], batches) for count in threads)]
         for run in runs:
-            run()  # both files are in the system's cache now
-        rounds = [[clock(run) for run in runs] for _ in range(a.rounds)]
+            clock(run, layers.values())  # both files are in the system's cache now
+        rounds = [[clock(run, layers.values()) for run in runs] for _ in range(a.rounds)]
         by_hand, *mine_by_threads = zip(*rounds, strict=True)
         times = dict(zip(threads, mine_by_threads, strict=True))
         for layer in layers.values():

@@ -6,6 +6,7 @@ records is spread. The number of threads therefore changes nothing but the speed
 
 from __future__ import annotations
 
+import math
 import os
 import sys
 from collections.abc import Callable, Iterator, Sequence
@@ -112,7 +113,7 @@ class Loader:
             self.records.next()
         self.transformer.draws(self.pass_over * self.batch_size)
         self.pass_over = self.pass_between
-        small = self.batch_size * int(np.prod(self.shape)) < SPREAD_FROM
+        small = self.batch_size * math.prod(self.shape) < SPREAD_FROM
         data, labels = self._in_two_steps() if small or self.skip_bad else self._in_one_step()
         return Batch(data, self.joined(labels), self.state())
 
@@ -203,7 +204,7 @@ class Loader:
         bad_in_a_row = 0
         while len(good) < self.batch_size:
             records = [self.records.next() for _ in range(self.batch_size - len(good))]
-            size = len(records) * int(np.prod(self.first_shape))
+            size = len(records) * math.prod(self.first_shape)
             for (place, _), result in zip(records, self._spread(self._decode, records, size), strict=True):
                 if not isinstance(result, DataError):
                     good.append((place, result))

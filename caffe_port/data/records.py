@@ -65,6 +65,7 @@ class DbRecords(Records):
         self.color = color
         self.skip = skip
         self.wrapped = wrapped
+        self.layout: datums.Layout | None = None  # of the first record that has one
         self.cursor = db.cursor()
         self.rewind()
 
@@ -79,20 +80,25 @@ class DbRecords(Records):
         while world > 1 and self.offset % world != rank:
             self._step()
         key, value, wraps = self.cursor.take()
-        self._passed(wraps)
-        return datums.Where(self.db.source, key), value
-
-    def _step(self) -> None:
-        self._passed(self.cursor.next())
-
-    def _passed(self, wraps: bool) -> None:
         self.offset += 1
         if wraps:
             self.wrapped()
+        return datums.Where(self.db.source, key), value
+
+    def _step(self) -> None:
+        self.offset += 1
+        if self.cursor.next():
+            self.wrapped()
 
     def decode(self, place: object, payload: bytes) -> Decoded:
+        layout = self.layout
+        read = layout.read(payload) if layout is not None else None
+        if read is not None:
+            return read if self.labels else (read[0], 0.0)
         datum = datums.parse(payload, place)
         array = datums.to_array(datum, place, self.color() if datum.encoded else None)
+        if layout is None:
+            self.layout = datums.layout(datum)
         return array, datums.label(datum, place) if self.labels else 0.0
 
     def state(self) -> dict[str, Any]:

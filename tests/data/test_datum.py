@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from caffe_port.data.datum import encode_datum, label, parse, to_array
+from caffe_port.data.datum import encode_datum, label, layout, parse, to_array
 from caffe_port.errors import DataError
 from caffe_port.proto import caffe_pb2
 
@@ -79,6 +79,47 @@ def test_not_a_datum() -> None:
 def test_no_label() -> None:
     with pytest.raises(DataError, match="db: record 'k': it has no label; take the layer's second top away"):
         label(encode_datum(np.ones((1, 1, 1))), "db: record 'k'")
+
+
+PLAIN = np.arange(24, dtype=np.uint8).reshape(2, 3, 4)
+PLAIN_BYTES = encode_datum(PLAIN, 3).SerializeToString()
+NO_LABEL = encode_datum(PLAIN).SerializeToString()
+
+
+@pytest.mark.parametrize(
+    ("value", "known"),
+    [
+        (PLAIN_BYTES, True),
+        (encode_datum(255 - PLAIN, 300).SerializeToString(), True),
+        (encode_datum(PLAIN, -1).SerializeToString(), True),
+        (PLAIN_BYTES + b"\x28\x07", True),  # the last label counts
+        (NO_LABEL, False),
+        (NO_LABEL[:-1], False),
+        (PLAIN_BYTES[:-1], False),
+        (PLAIN_BYTES + b"\x08\x01", False),  # another number of channels
+        (PLAIN_BYTES + b"\x38\x01", False),  # encoded
+        (PLAIN_BYTES + bytes([0x22, 24]) + bytes(24), False),  # other pixels
+        (PLAIN_BYTES[-2:] + NO_LABEL, False),  # the label first
+        (encode_datum(PLAIN.reshape(3, 2, 4), 3).SerializeToString(), False),
+        (b"", False),
+    ],
+)
+def test_layout_reads_as_the_parser_or_leaves_it(value: bytes, known: bool) -> None:
+    plain = layout(parse(PLAIN_BYTES))
+    assert plain is not None
+    read = plain.read(value)
+    assert (read is not None) == known
+    if read is not None:
+        datum = parse(value)
+        np.testing.assert_array_equal(read[0], to_array(datum))
+        assert read[1] == label(datum)
+        assert read[0].dtype == np.uint8 and not read[0].flags.writeable
+
+
+def test_no_layout() -> None:
+    """Floats and compressed images have none."""
+    assert layout(encode_datum(np.ones((1, 2, 2), np.float32), 1)) is None
+    assert layout(encode_datum(encoded=b"file", label=1)) is None
 
 
 def test_only_three_axes() -> None:
