@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import onnx
+import onnxruntime
 import pytest
 from onnx import helper, parser
 
@@ -228,6 +229,8 @@ REFUSED = {
 @pytest.mark.parametrize("name", EXACT)
 def test_the_net_of_stock_layers_gives_what_onnxruntime_gives(name: str, tmp_path: Path) -> None:
     case, path = EXACT[name], tmp_path / "x.onnx"
+    if case.opset > 20 and tuple(map(int, onnxruntime.__version__.split(".")[:2])) < (1, 18):
+        pytest.skip(f"onnxruntime {onnxruntime.__version__} knows no opset {case.opset}")
     case.save(path)
     model = from_onnx.read(path)
     assert {REGISTRY[layer.type].origin for layer in model.net.layer} == {"BVLC"}
