@@ -37,5 +37,5 @@ def save_weights(net: Net, path: str | os.PathLike[str], diffs: bool = False) ->
     for node, layer in zip(net.graph.nodes, layers, strict=True):
         for i, name in enumerate(node.layer.present_blobs):
             if name in node.layer.shared:  # its owner has it; diffs Caffe writes all the same
-                layer.blobs[i] = None  # type: ignore[call-overload]
+                layer.blobs[i] = None  # type: ignore[call-overload]  # as write_layers takes it
     hdf5.write_layers(path, layers)
