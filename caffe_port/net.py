@@ -29,6 +29,9 @@ from caffe_port.proto.filter import filter_net
 from caffe_port.proto.splits import insert_splits
 from caffe_port.weights import CopySummary, copy_into, read_layers
 
+KNOWN_SHAPES = 256
+"""How many sets of input shapes a net remembers as fitting, even if every picture comes in another size."""
+
 
 @dataclass
 class Learnable:
@@ -237,13 +240,15 @@ class Net(nn.Module):
         return Result(loss, {name: env[name] for name in self.outputs}, values)
 
     def _check_shapes(self, inputs: Mapping[str, Tensor]) -> None:
-        """Ask the layers' shape rules whether they take inputs of these shapes, once for each set of shapes."""
+        """Ask the layers' shape rules whether they take inputs of these shapes, once while these are in use."""
         shapes = {name: tuple(value.shape) for name, value in inputs.items() if name in self.graph.last}
         key = tuple(sorted(shapes.items()))
         if key not in self._checked:
             # Inputs of another rank are refused where they are read, by their names.
             if all(len(shape) == len(self.graph.last[name].shape) for name, shape in shapes.items()):
                 self.graph.shapes(shapes)
+            if len(self._checked) >= KNOWN_SHAPES:
+                self._checked.clear()
             self._checked.add(key)
 
     def _input(self, value: graphs.Value, inputs: Mapping[str, Tensor], device: torch.device) -> Tensor:

@@ -47,9 +47,12 @@ class Report:
     path: str
     what: str = "net"
     """What the file is: "net", "solver", "other"."""
-    findings: dict[Finding, None] = field(default_factory=dict)
+    findings: dict[Finding, set[str]] = field(default_factory=dict)
+    """Each with the states of the net, keys of `layers`, that it was found in."""
     layers: dict[str, int] = field(default_factory=dict)
     """Layers by phase."""
+    state: str = ""
+    """The state of the net that is being checked."""
     unchecked: int = 0
     """Layers whose shapes could not be checked: a bottom's shape is not known, or their Python module not here."""
     half_read: set[int] = field(default_factory=set)
@@ -64,7 +67,9 @@ class Report:
         return sorted(f for f in self.findings if f.kind == NOTE)
 
     def add(self, line: int, message: str, kind: str = WRONG, subject: str = "") -> None:
-        self.findings.setdefault(Finding(line, message, kind, subject or message))
+        states = self.findings.setdefault(Finding(line, message, kind, subject or message), set())
+        if self.state:
+            states.add(self.state)
 
     def failed(self, line: int, error: Exception, layer: Any = None) -> None:
         """What an exception says, about `layer` where there is one."""
@@ -80,8 +85,13 @@ class Report:
     def lines(self, notes: bool = True) -> list[str]:
         """One line a finding, problems first, then the verdict."""
         shown = [(f, "") for f in self.problems] + [(f, "note: ") for f in self.notes if notes]
-        out = [f"{self.path}{f':{f.line}' if f.line else ''}: {kind}{f.message}" for f, kind in shown]
+        out = [f"{self.path}{f':{f.line}' if f.line else ''}: {kind}{f.message}{self._where(f)}" for f, kind in shown]
         return [*out, f"{self.path}: {self._verdict()}"]
+
+    def _where(self, finding: Finding) -> str:
+        """Which of the net's states it is about, where it is not about all."""
+        states = self.findings[finding]
+        return f" (in {', '.join(sorted(states))})" if 0 < len(states) < len(self.layers) else ""
 
     def _verdict(self) -> str:
         verdict = f"{len(self.problems)} problem{'s' * (len(self.problems) != 1)}" if self.problems else "no problems"
@@ -177,9 +187,10 @@ def check_net(
             states += [(phase, one) for one in lacking[2] if len(phases) > 1]  # a net of stages: each by itself
         if not kept or (lacking and (stage or len(phases) > 1)):
             continue
-        seen[key] = state
+        seen[key] = report.state = state
         report.layers[state] = len(kept)
         _check_layers(net, kept, number, given or {}, report)
+        report.state = ""
     for line, message in not_made_for:
         report.add(line, message, NOTE if report.layers else WRONG)
     if not net.layer:

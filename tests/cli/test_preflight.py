@@ -126,6 +126,16 @@ def test_a_net_of_stages_is_checked_in_each(tmp_path, capsys):
     assert f"no problems ({', '.join(states)})" in capsys.readouterr().out
 
 
+def test_a_problem_of_one_phase_says_which(tmp_path, capsys):
+    path = tmp_path / "net.prototxt"
+    accuracy = 'layer { name: "a" type: "Accuracy" bottom: "c" bottom: "y" top: "a" include { phase: TEST } }\n'
+    path.write_text(INPUT + CONV + accuracy + WARP)
+    assert main(["inspect", "--preflight", str(path)]) == 1
+    of_one, of_both, _ = capsys.readouterr().out.splitlines()
+    assert of_one.endswith("unknown bottom blob 'y': no layer before it makes it (in TEST)")
+    assert "'Warpp'" in of_both and "(in" not in of_both
+
+
 def test_what_a_half_read_layer_computes_is_not_held_against_others(tmp_path, capsys):
     """Without its `pad_l` the convolution would have another shape than the data: that is no mistake of the sum's."""
     path = tmp_path / "net.prototxt"
