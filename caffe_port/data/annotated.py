@@ -308,11 +308,14 @@ class AnnotatedRecords(DbRecords):
         self.jitter = jitter(annotated)
         super().__init__(db, labels, color, 0, wrapped)
 
-    def next(self) -> tuple[object, Any]:
-        place, value = super().next()
+    def next(self) -> Any:
+        key, value = super().next()
         number = self.offset - 1
         batch = number // (self.each * self.stride[1])
-        return place, (value, np.random.default_rng([self.seed, 3, number]), self.policy(batch // BATCHES_A_SIZE))
+        return key, value, np.random.default_rng([self.seed, 3, number]), self.policy(batch // BATCHES_A_SIZE)
+
+    def take(self, count: int) -> list[Any]:
+        return [self.next() for _ in range(count)]
 
     def policy(self, round_: int) -> int:
         """Which resize_param these batches use."""
@@ -330,16 +333,17 @@ class AnnotatedRecords(DbRecords):
         super().restore(state)
         self.seed = state.get("seed", self.seed)
 
-    def decode(self, place: object, payload: Any) -> Any:
-        value, rng, policy = payload
-        record = parse(value, place)
-        array = datums.to_array(record.datum, place, self.color() if record.datum.encoded else None)
-        rich = self.annotated.HasField("anno_type") or record.HasField("type")
+    def decode(self, record: Any) -> Any:
+        _, value, rng, policy = record
+        place = self.place(record)
+        annotated = parse(value, place)
+        array = datums.to_array(annotated.datum, place, self.color() if annotated.datum.encoded else None)
+        rich = self.annotated.HasField("anno_type") or annotated.HasField("type")
         if self.rich is not None and rich != self.rich and self.labels:
             raise DataError(
                 f"{place}: its annotation {'has a' if rich else 'lacks the'} type, the first record's not so"
             )
-        boxes = boxes_of(record)
+        boxes = boxes_of(annotated)
         if array.dtype != np.uint8:
             if is_random(self.transform, self.annotated) or self.transform.resize_param:
                 raise DataError(f"{place}: it holds floats; sampling, distorting and resizing want bytes")
@@ -352,7 +356,7 @@ class AnnotatedRecords(DbRecords):
             array = datums.channels_first(picture)
         if not self.labels:
             return array, 0.0
-        return array, boxes if rich else datums.label(record.datum, place)
+        return array, boxes if rich else datums.label(annotated.datum, place)
 
     def prepared(
         self, picture: np.ndarray, boxes: np.ndarray, rng: np.random.Generator, policy: int

@@ -51,20 +51,19 @@ class AttributeRecords(ImageRecords):
         super().restore(state)
         self.jitter_seed = state.get("jitter", self.jitter_seed)
 
-    def next(self) -> tuple[object, Any]:
-        place, payload = super().next()
-        return place, (payload, self.jitter.draw(np.random.default_rng([self.jitter_seed, 3, self.offset])))
+    def next(self) -> Any:
+        return *super().next(), self.jitter.draw(np.random.default_rng([self.jitter_seed, 3, self.offset]))
 
-    def decode(self, place: object, payload: Any) -> Any:
-        line, (shift, angle) = payload
-        array, number = super().decode(place, line)
+    def decode(self, record: Any) -> Any:
+        path, row, (shift, angle) = record
+        array, _ = super().decode((path, row))
         if shift is not None:
             if len(array) != 3:
-                raise DataError(f"{place}: eig_value and eig_vector shift three channels; it has {len(array)}")
+                raise DataError(f"{path}: eig_value and eig_vector shift three channels; it has {len(array)}")
             array = array.astype(np.float32) + shift[:, None, None]
         if angle is not None:
             array = turned(array.astype(np.float32), angle)
-        return array, self.labels[int(number)]
+        return array, self.labels[row]
 
 
 def turned(array: np.ndarray, angle: float) -> np.ndarray:

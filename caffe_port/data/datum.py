@@ -8,7 +8,7 @@ Source: src/caffe/util/io.cpp, data_transformer.cpp of BVLC Caffe 1.0.
 from __future__ import annotations
 
 import functools
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -105,8 +105,25 @@ class Layout(NamedTuple):
         label = _only_label(value[end:])
         return None if label is None else (np.ndarray(shape, np.uint8, value, len(head)), label)
 
+    def read_all(self, values: Sequence[bytes]) -> tuple[np.ndarray, list[float]] | None:
+        """`read` for many at once, the arrays in one (records, channels, height, width); None where one is of another
+        layout.
+        """
+        head, end, shape = self
+        lengths = set(map(len, values))
+        if max(lengths) - end > LONGEST_LABEL:
+            return None
+        labels = [label for label in map(_only_label, [value[end:] for value in values]) if label is not None]
+        if len(labels) < len(values):
+            return None
+        joined = b"".join(values if len(lengths) == 1 else [value[:end] for value in values])
+        rows = np.frombuffer(joined, np.uint8).reshape(len(values), -1)
+        if (rows[:, : len(head)] != np.frombuffer(head, np.uint8)).any():
+            return None
+        return rows[:, len(head) : end].reshape(-1, *shape), labels
 
-LONGEST_LABEL = 11  # bytes: its tag, and at most ten of a negative number
+
+LONGEST_LABEL = 13  # bytes: its tag, at most ten of a negative number, and the two that say: not compressed
 
 
 def layout(datum: Any) -> Layout | None:
@@ -121,13 +138,17 @@ def layout(datum: Any) -> Layout | None:
 
 @functools.lru_cache(1 << 14)
 def _only_label(tail: bytes) -> float | None:
-    """The label where a record's last bytes, a Datum by themselves, hold a label and nothing else."""
+    """The label where a record's last bytes, a Datum by themselves, hold a label and at most `encoded: false`, which
+    convert_imageset writes out.
+    """
     datum = caffe_pb2.Datum()
     try:
         datum.ParseFromString(tail)
     except DecodeError:
         return None
-    return float(datum.label) if [field.name for field, _ in datum.ListFields()] == ["label"] else None
+    if datum.encoded or [field.name for field, _ in datum.ListFields() if field.name != "encoded"] != ["label"]:
+        return None
+    return float(datum.label)
 
 
 def encode_datum(

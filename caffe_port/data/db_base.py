@@ -46,10 +46,13 @@ class Cursor(ABC):
     def next(self) -> bool:
         """Step to the next record; True when that was the first one again."""
 
-    def take(self) -> tuple[bytes, bytes, bool]:
-        """Key and value of the record here, and `next`."""
-        key, value = self.key, self.value
-        return key, value, self.next()
+    def take(self, count: int) -> tuple[list[tuple[bytes, bytes]], int]:
+        """Keys and values of the next `count` records, the one here first, and how often the first one came again."""
+        taken, wraps = [], 0
+        for _ in range(count):
+            taken.append((self.key, self.value))
+            wraps += self.next()
+        return taken, wraps
 
     @abstractmethod
     def seek(self, key: bytes) -> None:

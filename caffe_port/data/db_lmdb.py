@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import struct
 import threading
+from itertools import islice
 
 import lmdb
 
@@ -111,15 +112,19 @@ class LmdbCursor(Cursor):
         except lmdb.Error as e:
             raise DataError(f"{self.source}: record {self.key!r} cannot be read ({e}); {AGAIN}") from None
 
-    def take(self) -> tuple[bytes, bytes, bool]:
+    def take(self, count: int) -> tuple[list[tuple[bytes, bytes]], int]:
+        """All in one go by LMDB's own iterator: for small records the calls of Python cost more than the reading."""
+        taken: list[tuple[bytes, bytes]] = []
+        wraps, start = 0, self.key
         try:
-            key, value = self.cursor.item()
+            while len(taken) < count:
+                taken.extend(islice(self.cursor.iternext(), count - len(taken)))
+                wraps += self.next()  # behind the last one taken; or at the end, where the iterator gave up
         except lmdb.Error as e:
-            raise DataError(f"{self.source}: record {self.key!r} cannot be read ({e}); {AGAIN}") from None
-        if self.cursor.next():
-            return key, value, False
-        self.first()
-        return key, value, True
+            self.cursor.set_key(start)  # read on from here, it fails again
+            place = f"the record behind {taken[-1][0]!r}" if taken else f"record {start!r}"
+            raise DataError(f"{self.source}: {place} cannot be read ({e}); {AGAIN}") from None
+        return taken, wraps
 
     def first(self) -> None:
         if not self.cursor.first():

@@ -113,8 +113,11 @@ class Loader:
             self.records.next()
         self.transformer.draws(self.pass_over * self.batch_size)
         self.pass_over = self.pass_between
-        small = self.batch_size * math.prod(self.shape) < SPREAD_FROM
-        data, labels = self._in_two_steps() if small or self.skip_bad else self._in_one_step()
+        records = self.records.take(self.batch_size)
+        done = self._together(records)
+        if done is None:
+            done = self._in_two_steps(records) if self.skip_bad else self._in_one_step(records)
+        data, labels = done
         return Batch(data, self.joined(labels), self.state())
 
     def seen(self, label: Any, shape: tuple[int, ...], draw: Any) -> Any:
@@ -140,87 +143,86 @@ class Loader:
 
     # -- inside ------------------------------------------------------------------------------------------------------
 
-    def _in_one_step(self) -> tuple[np.ndarray, list[Any]]:
+    def _together(self, records: list[Any]) -> tuple[np.ndarray, list[Any]] | None:
+        """All at once where they are stored so; None where each has to be looked at. Their labels are numbers, so there
+        is nothing for `seen` to do."""
+        found = self.records.together(records)
+        if found is None:
+            return None
+        arrays, labels = found
+        shape = self.transformer.out_shape(arrays.shape[1:], self.records.place(records[0]))
+        if self.skip_bad and shape != self.first_shape:
+            return None
+        data = self.arrays.get((len(records), *shape))
+        self.transformer.apply_all(arrays, self.transformer.draws(len(records)), data)
+        return data, labels
+
+    def _in_one_step(self, records: list[Any]) -> tuple[np.ndarray, list[Any]]:
         """Every record decoded and at once transformed, while its pixels are still in the processor's cache."""
-        records = [self.records.next() for _ in range(self.batch_size)]
         draws = self.transformer.draws(self.batch_size)
         data = self.arrays.get((self.batch_size, *self.shape))
 
         def one(i: int) -> tuple[Any, np.ndarray | None]:
             """The label, and the array where it does not fit into `data`."""
-            place, payload = records[i]
-            array, label = self.records.decode(place, payload)
-            if self.transformer.out_shape(array.shape, place) != self.shape:
+            array, label = self.records.decode(records[i])
+            if self.transformer.out_shape(array.shape, self.records.place(records[i])) != self.shape:
                 return self.seen(label, array.shape, draws[i]), array
             self.transformer.apply(array, draws[i], data[i])
             return self.seen(label, array.shape, draws[i]), None
 
         done = self._spread(one, range(self.batch_size), data.size)
         if any(array is not None for _, array in done):
-            places = [place for place, _ in records]
             shapes = [self.shape if a is None else self.transformer.out_shape(a.shape) for _, a in done]
-            self.shape = self._one_shape(shapes, places)  # of all of them, so none is in `data`
+            self.shape = self._one_shape(shapes, records)  # of all of them, so none is in `data`
             data = self.arrays.get((self.batch_size, *self.shape))
             for i, (_, array) in enumerate(done):
                 if array is not None:
                     self.transformer.apply(array, draws[i], data[i])
         return data, [label for label, _ in done]
 
-    def _in_two_steps(self) -> tuple[np.ndarray, list[Any]]:
-        """All records decoded, bad ones left out where that is wanted, then all transformed."""
-        decoded = self._decoded()
-        places = [place for place, _ in decoded]
-        arrays = [array for _, (array, _) in decoded]
-        alike = len({array.shape for array in arrays}) == 1
-        checked = zip(arrays[:1] if alike else arrays, places, strict=False)
-        shape = self._one_shape([self.transformer.out_shape(array.shape, place) for array, place in checked], places)
-        data = self.arrays.get((len(arrays), *shape))
-        if alike and data.size < SPREAD_FROM and not self.transformer.is_random:
-            self.transformer.apply_all(arrays, data)
-            draws: Sequence[Any] = [None] * len(arrays)
-        else:
-            draws = self.transformer.draws(len(arrays))
-            self._spread(lambda i: self.transformer.apply(arrays[i], draws[i], data[i]), range(len(arrays)), data.size)
+    def _in_two_steps(self, records: list[Any]) -> tuple[np.ndarray, list[Any]]:
+        """All records decoded, others taken for the bad ones, then all transformed."""
+        decoded = self._decoded(records)
+        data = self.arrays.get((len(decoded), *self.first_shape))
+        draws = self.transformer.draws(len(decoded))
+        self._spread(lambda i: self.transformer.apply(decoded[i][0], draws[i], data[i]), range(len(decoded)), data.size)
         pairs = zip(decoded, draws, strict=True)
-        return data, [self.seen(label, array.shape, draw) for (_, (array, label)), draw in pairs]
+        return data, [self.seen(label, array.shape, draw) for (array, label), draw in pairs]
 
-    @staticmethod
-    def _one_shape(shapes: list[tuple[int, int, int]], places: list[object]) -> tuple[int, int, int]:
+    def _one_shape(self, shapes: list[tuple[int, int, int]], records: list[Any]) -> tuple[int, int, int]:
         """The shape that all of them have."""
-        for own, place in zip(shapes, places, strict=False):
+        for own, record in zip(shapes, records, strict=True):
             if own != shapes[0]:
+                place, first = self.records.place(record), self.records.place(records[0])
                 raise DataError(
-                    f"{place}: it is {own} (channels, height, width), {places[0]} of the same batch is {shapes[0]}; "
+                    f"{place}: it is {own} (channels, height, width), {first} of the same batch is {shapes[0]}; "
                     "give a crop_size, resize the pictures, or use batch_size 1"
                 )
         return shapes[0]
 
-    def _decoded(self) -> list[tuple[object, Decoded]]:
-        """As many records as a batch has, decoded, in order."""
-        if not self.skip_bad:
-            taken = [self.records.next() for _ in range(self.batch_size)]
-            return [(place, self.records.decode(place, payload)) for place, payload in taken]
-        good: list[tuple[object, Decoded]] = []
+    def _decoded(self, records: list[Any]) -> list[Decoded]:
+        """These decoded, in order, and for each bad one another."""
+        good: list[Decoded] = []
         bad_in_a_row = 0
-        while len(good) < self.batch_size:
-            records = [self.records.next() for _ in range(self.batch_size - len(good))]
+        while records:
             size = len(records) * math.prod(self.first_shape)
-            for (place, _), result in zip(records, self._spread(self._decode, records, size), strict=True):
+            for result in self._spread(self._decode, records, size):
                 if not isinstance(result, DataError):
-                    good.append((place, result))
+                    good.append(result)
                     bad_in_a_row = 0
                     continue
                 bad_in_a_row += 1
                 self._check_skip(result, bad_in_a_row)
                 self.skipped += 1
                 log.warn("data_layer.cpp:107", f"{self.title}: skipped a bad record: {result}")
+            records = self.records.take(self.batch_size - len(good))
         return good
 
-    def _decode(self, record: tuple[object, Any]) -> Decoded | DataError:
+    def _decode(self, record: Any) -> Decoded | DataError:
         """The record, or what is wrong with it: the reading thread decides what becomes of it."""
-        place, payload = record
         try:
-            decoded = self.records.decode(place, payload)
+            decoded = self.records.decode(record)
+            place = self.records.place(record)
             shape = self.transformer.out_shape(decoded[0].shape, place)
             if shape != self.first_shape:
                 raise DataError(f"{place}: it is {shape} (channels, height, width), the others are {self.first_shape}")
@@ -238,10 +240,10 @@ class Loader:
         """The transformed shape of the first record; reading starts anew after it."""
         bad = 0
         while True:
-            place, payload = self.records.next()
+            record = self.records.next()
             try:
-                array, _ = self.records.decode(place, payload)
-                shape = self.transformer.out_shape(array.shape, place)
+                array, _ = self.records.decode(record)
+                shape = self.transformer.out_shape(array.shape, self.records.place(record))
                 break
             except DataError as e:
                 bad += 1

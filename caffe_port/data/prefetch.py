@@ -4,26 +4,36 @@ from __future__ import annotations
 
 import threading
 import weakref
-from collections import deque
 from collections.abc import Callable
+from queue import Empty, SimpleQueue
 from typing import Generic, TypeVar
 
 T = TypeVar("T")
 
 
-class _Shared(Generic[T]):
-    """What thread and consumer share. The thread must not know the Prefetcher: then that could never be garbage."""
+class _Failed:
+    """What comes out instead of a result."""
 
-    def __init__(self) -> None:
-        self.changed = threading.Condition()
-        self.ready: deque[T] = deque()
-        self.error: BaseException | None = None
+    def __init__(self, error: BaseException) -> None:
+        self.error = error
+
+
+class _Shared(Generic[T]):
+    """What thread and consumer share. The thread must not know the Prefetcher: then that could never be garbage.
+
+    Two queues in C rather than a condition: for a batch of small pictures the hand-over is a good part of the cost.
+    """
+
+    def __init__(self, depth: int) -> None:
+        self.ready: SimpleQueue[T | _Failed] = SimpleQueue()
+        self.room: SimpleQueue[None] = SimpleQueue()  # something in it for everything that may be made
         self.stopped = False
+        for _ in range(depth):
+            self.room.put(None)
 
     def stop(self) -> None:
-        with self.changed:
-            self.stopped = True
-            self.changed.notify_all()
+        self.stopped = True
+        self.room.put(None)
 
 
 class Prefetcher(Generic[T]):
@@ -36,47 +46,44 @@ class Prefetcher(Generic[T]):
 
     def __init__(self, produce: Callable[[], T], depth: int, name: str = "prefetch") -> None:
         self.produce = produce
-        self.shared: _Shared[T] = _Shared()
+        self.shared: _Shared[T] = _Shared(depth)
+        self.error: BaseException | None = None
         self.thread: threading.Thread | None = None
         if depth > 0:
-            self.thread = threading.Thread(target=_work, args=(self.shared, produce, depth), name=name, daemon=True)
+            self.thread = threading.Thread(target=_work, args=(self.shared, produce), name=name, daemon=True)
             weakref.finalize(self, self.shared.stop)
             self.thread.start()
 
     def get(self) -> T:
         if self.thread is None:
             return self.produce()
-        shared = self.shared
-        with shared.changed:
-            shared.changed.wait_for(lambda: shared.ready or shared.error or shared.stopped)
-            if shared.ready:
-                result = shared.ready.popleft()
-                shared.changed.notify_all()
+        if self.error is None:
+            result = self.shared.ready.get()
+            if not isinstance(result, _Failed):
+                self.shared.room.put(None)
                 return result
-            if shared.error is not None:
-                raise shared.error
-            raise RuntimeError("the prefetcher is closed")
+            self.error = result.error
+        raise self.error
 
     def close(self) -> None:
         self.shared.stop()
         if self.thread is not None and self.thread is not threading.current_thread():
             self.thread.join()
-        self.shared.ready.clear()
+        try:
+            while True:
+                self.shared.ready.get_nowait()
+        except Empty:
+            self.shared.ready.put(_Failed(RuntimeError("the prefetcher is closed")))
 
 
-def _work(shared: _Shared[T], produce: Callable[[], T], depth: int) -> None:
+def _work(shared: _Shared[T], produce: Callable[[], T]) -> None:
     while True:
-        with shared.changed:
-            shared.changed.wait_for(lambda: shared.stopped or len(shared.ready) < depth)
-            if shared.stopped:
-                return
+        shared.room.get()
+        if shared.stopped:
+            return
         try:
             result = produce()
         except BaseException as e:  # noqa: B902 - all kinds belong to the consumer
-            with shared.changed:
-                shared.error = e
-                shared.changed.notify_all()
+            shared.ready.put(_Failed(e))
             return
-        with shared.changed:
-            shared.ready.append(result)
-            shared.changed.notify_all()
+        shared.ready.put(result)

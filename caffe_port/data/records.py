@@ -1,13 +1,14 @@
 """Where the records of a data layer come from: a database, or a list of image files.
 
-A Records gives (place, payload) pairs for ever, in the order that the layer is defined to read, and can say and take
-back where it stands. Making an array of a payload is separate (`decode`), since that may run in several threads.
+A Records gives records for ever, in the order that the layer is defined to read, and can say and take back where it
+stands. What a record is only its Records knows; making an array of it is separate (`decode`), since that may run in
+several threads.
 """
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ from caffe_port.data.image import decode, resize
 from caffe_port.errors import DataError
 
 Decoded = tuple[np.ndarray, float]  # (channels, height, width), label
+SMALL = 1 << 14  # bytes: a batch of smaller plain records is read as one array, larger ones each by itself
 
 
 class Records(ABC):
@@ -27,12 +29,26 @@ class Records(ABC):
     stride: tuple[int, int] = (0, 1)
 
     @abstractmethod
-    def next(self) -> tuple[object, Any]:
-        """The next record: what names it in error messages (as text), and what `decode` makes an array of."""
+    def next(self) -> Any:
+        """The next record."""
+
+    def take(self, count: int) -> list[Any]:
+        """The next `count` records."""
+        return [self.next() for _ in range(count)]
 
     @abstractmethod
-    def decode(self, place: object, payload: Any) -> Decoded:
+    def place(self, record: Any) -> object:
+        """What names the record in error messages, as text."""
+
+    @abstractmethod
+    def decode(self, record: Any) -> Decoded:
         """The record's array and label; any thread may call it. DataError for a bad record."""
+
+    def together(self, records: Sequence[Any]) -> tuple[np.ndarray, list[float]] | None:
+        """What `decode` gives for each of them, as one array (records, channels, height, width) and the labels; None
+        where they are not all small, good, and stored in a way that makes this cheap.
+        """
+        return None
 
     @abstractmethod
     def state(self) -> dict[str, Any]:
@@ -75,31 +91,47 @@ class DbRecords(Records):
         for _ in range(self.skip):
             self.cursor.next()
 
-    def next(self) -> tuple[object, bytes]:
+    def next(self) -> Any:
         rank, world = self.stride
         while world > 1 and self.offset % world != rank:
             self._step()
-        key, value, wraps = self.cursor.take()
-        self.offset += 1
-        if wraps:
+        return self._taken(1)[0]
+
+    def take(self, count: int) -> list[Any]:
+        return self._taken(count) if self.stride[1] == 1 else super().take(count)
+
+    def _taken(self, count: int) -> list[tuple[bytes, bytes]]:
+        records, wraps = self.cursor.take(count)
+        self.offset += count
+        for _ in range(wraps):
             self.wrapped()
-        return datums.Where(self.db.source, key), value
+        return records
 
     def _step(self) -> None:
         self.offset += 1
         if self.cursor.next():
             self.wrapped()
 
-    def decode(self, place: object, payload: bytes) -> Decoded:
+    def place(self, record: Any) -> datums.Where:
+        return datums.Where(self.db.source, record[0])
+
+    def decode(self, record: Any) -> Decoded:
         layout = self.layout
-        read = layout.read(payload) if layout is not None else None
+        read = layout.read(record[1]) if layout is not None else None
         if read is not None:
             return read if self.labels else (read[0], 0.0)
-        datum = datums.parse(payload, place)
+        place = self.place(record)
+        datum = datums.parse(record[1], place)
         array = datums.to_array(datum, place, self.color() if datum.encoded else None)
         if layout is None:
             self.layout = datums.layout(datum)
         return array, datums.label(datum, place) if self.labels else 0.0
+
+    def together(self, records: Sequence[Any]) -> tuple[np.ndarray, list[float]] | None:
+        layout = self.layout
+        if layout is None or layout.end > SMALL:
+            return None
+        return layout.read_all([value for _, value in records])
 
     def state(self) -> dict[str, Any]:
         return {"key": self.cursor.key.hex(), "offset": self.offset}
@@ -139,13 +171,13 @@ class ImageRecords(Records):
     def close(self) -> None:
         """Files are open only while they are read."""
 
-    def next(self) -> tuple[object, tuple[str, int]]:
+    def next(self) -> Any:
         rank, world = self.stride
         while self.offset % world != rank:
             self._step()
         name, label = self.lines[self.order[self.position]]
         self._step()
-        return self.root + name, (self.root + name, label)
+        return self.root + name, label
 
     def _step(self) -> None:
         self.offset += 1
@@ -161,12 +193,15 @@ class ImageRecords(Records):
         if self.seed is not None:
             self.order = np.random.default_rng([self.seed, self.epoch]).permutation(count)
 
-    def decode(self, place: object, payload: tuple[str, int]) -> Decoded:
-        path, label = payload
+    def place(self, record: Any) -> str:
+        return record[0]
+
+    def decode(self, record: Any) -> Decoded:
+        path, label = record
         try:
             image = decode(Path(path).read_bytes(), self.color)
         except (OSError, ValueError) as e:
-            raise DataError(f"{place}: {e.strerror if isinstance(e, OSError) else e}") from None
+            raise DataError(f"{path}: {e.strerror if isinstance(e, OSError) else e}") from None
         if self.size is not None:
             image = resize(image, *self.size)
         return datums.channels_first(image), float(label)

@@ -76,12 +76,26 @@ class Transformer:
         np.copyto(out, array[:, rows, columns], casting="unsafe")
         self._normalise(out, rows, columns)
 
-    def apply_all(self, arrays: Sequence[np.ndarray], out: np.ndarray) -> None:
-        """`apply` without anything random to arrays of one shape: fewer calls, which cost more than small pictures."""
-        rows, columns = self.window(arrays[0].shape, None)
-        cut = [array[:, rows, columns] for array in arrays] if self.crop else arrays
-        np.concatenate(cut, out=out.reshape(-1, *out.shape[2:]), casting="unsafe")
+    def apply_all(self, arrays: np.ndarray, draws: Sequence[Draw | None], out: np.ndarray) -> None:
+        """`apply` to arrays (n, channels, height, width), each with its draw, to the same numbers.
+
+        What does not differ from picture to picture is done to all at once: the calls cost more than small pictures.
+        """
+        if self.random_crop and self.mean_file is not None:
+            for array, draw, one in zip(arrays, draws, out, strict=True):
+                self.apply(array, draw, one)
+            return
+        rows, columns = self.window(arrays.shape, None)
+        if self.random_crop:
+            for array, draw, one in zip(arrays, draws, out, strict=True):
+                there, across = self.window(array.shape, draw)
+                np.copyto(one, array[:, there, across], casting="unsafe")
+        else:
+            np.copyto(out, arrays[:, :, rows, columns], casting="unsafe")
         self._normalise(out, rows, columns)
+        if self.param.mirror:
+            flipped = [draw is not None and draw[0] < 0.5 for draw in draws]
+            out[flipped] = out[flipped, :, :, ::-1]
 
     def _normalise(self, out: np.ndarray, rows: slice, columns: slice) -> None:
         """Take the mean at this place off, and scale, in place."""

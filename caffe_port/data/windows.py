@@ -118,24 +118,27 @@ class WindowRecords(Records):
         self.count = 0
         self.cached = {path: _read(root + path) for path in windows.images} if cache else {}
 
-    def next(self) -> tuple[object, tuple[Window, bool]]:
+    def next(self) -> tuple[Window, bool]:
         draw = np.random.default_rng([self.seed, 2, self.stride[0], self.count])
         is_foreground = self.count % self.batch >= self.batch - self.foreground
         windows = self.windows.foreground if is_foreground else self.windows.background
         window = windows[int(draw.integers(len(windows)))]
         self.count += 1
-        place = f"{self.root}{self.windows.images[window.image]} ({window.x1}, {window.y1}, {window.x2}, {window.y2})"
-        return place, (window, self.mirror and bool(draw.integers(2)))
+        return window, self.mirror and bool(draw.integers(2))
 
-    def decode(self, place: object, payload: tuple[Window, bool]) -> Decoded:
-        window, mirror = payload
+    def place(self, record: tuple[Window, bool]) -> str:
+        window, _ = record
+        return f"{self.root}{self.windows.images[window.image]} ({window.x1}, {window.y1}, {window.x2}, {window.y2})"
+
+    def decode(self, record: tuple[Window, bool]) -> Decoded:
+        window, mirror = record
         path = self.windows.images[window.image]
         data = self.cached[path] if self.cached else _read(self.root + path)
         try:
             image = decode(data, True)
             return cut_out(image, window, self.cut, mirror), float(window.label)
         except ValueError as e:
-            raise DataError(f"{place}: {e}") from None
+            raise DataError(f"{self.place(record)}: {e}") from None
 
     def state(self) -> dict[str, Any]:
         return {"count": self.count, "seed": self.seed}

@@ -96,8 +96,8 @@ class AnnotatedData(PrefetchingLayer):
             self.param.transform_param, annotated, seed, self.batch_size, None, open_db(p.source, p.backend), labels,
             lambda: transformer.color, self.restarts(),
         )  # fmt: skip
-        place, (value, _, _) = records.next()
-        first = parse(value, place)
+        record = records.next()
+        first = parse(record[1], records.place(record))
         records.rich = annotated.HasField("anno_type") or first.HasField("type")
         records.rewind()
         self.rich = records.rich

@@ -93,6 +93,8 @@ NO_LABEL = encode_datum(PLAIN).SerializeToString()
         (encode_datum(255 - PLAIN, 300).SerializeToString(), True),
         (encode_datum(PLAIN, -1).SerializeToString(), True),
         (PLAIN_BYTES + b"\x28\x07", True),  # the last label counts
+        (PLAIN_BYTES + b"\x38\x00", True),  # encoded: false, as convert_imageset writes it
+        (NO_LABEL + b"\x38\x00", False),
         (NO_LABEL, False),
         (NO_LABEL[:-1], False),
         (PLAIN_BYTES[:-1], False),
@@ -108,12 +110,16 @@ def test_layout_reads_as_the_parser_or_leaves_it(value: bytes, known: bool) -> N
     plain = layout(parse(PLAIN_BYTES))
     assert plain is not None
     read = plain.read(value)
-    assert (read is not None) == known
-    if read is not None:
+    among = plain.read_all([PLAIN_BYTES, value, PLAIN_BYTES])
+    assert (read is not None) == (among is not None) == known
+    if read is not None and among is not None:
         datum = parse(value)
         np.testing.assert_array_equal(read[0], to_array(datum))
         assert read[1] == label(datum)
         assert read[0].dtype == np.uint8 and not read[0].flags.writeable
+        np.testing.assert_array_equal(among[0], [PLAIN, to_array(datum), PLAIN])
+        assert among[1] == [3, label(datum), 3]
+        assert among[0].dtype == np.uint8
 
 
 def test_no_layout() -> None:

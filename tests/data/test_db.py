@@ -7,8 +7,10 @@ import random
 import re
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from itertools import islice
 from pathlib import Path
+from typing import Any
 
 import lmdb
 import pytest
@@ -52,6 +54,48 @@ def test_key_order_and_wrap(tmp_path: Path) -> None:
         assert (cursor.key, cursor.value) == (b"b", b"bb")
         with pytest.raises(DataError, match=r"db: there is no record b'c'; is it the same database"):
             cursor.seek(b"c")
+
+
+def check_take(path: Path, backend: int, records: list[tuple[bytes, bytes]]) -> None:
+    """The same as one record after the other, however many at once, over the end any number of times."""
+    with open_db(path, backend) as db:
+        cursor = db.cursor()
+        at = 0
+        for count in (1, 2, len(records) - 3, 1, len(records), 2 * len(records) + 1, len(records) - 1):
+            want = [records[i % len(records)] for i in range(at, at + count)]
+            wraps = (at + count) // len(records) - at // len(records)
+            assert cursor.take(count) == (want, wraps)
+            at += count
+            assert cursor.key == records[at % len(records)][0]
+        cursor.close()
+
+
+def test_many_at_once(tmp_path: Path) -> None:
+    records = [(b"%03d" % i, bytes([i]) * 3000) for i in range(9)]
+    check_take(write(tmp_path / "db", 9, 3000), LMDB, records)
+
+
+def test_a_record_that_cannot_be_read(tmp_path: Path) -> None:
+    """LMDB finds damaged pages only when it comes to them. The error comes again: nothing is read past it."""
+    with open_db(write(tmp_path / "db")) as db:
+        cursor = db.cursor()
+        cursor.take(1)
+        real = cursor.cursor
+
+        class Damaged:
+            def __getattr__(self, name: str) -> Any:
+                return getattr(real, name)
+
+            def iternext(self) -> Iterator[tuple[bytes, bytes]]:
+                yield from islice(real.iternext(), 2)
+                raise lmdb.CorruptedError("a bad page")
+
+        cursor.cursor = Damaged()
+        for _ in range(2):
+            with pytest.raises(DataError, match=r"db: the record behind b'002' cannot be read \(a bad page\); copy it"):
+                cursor.take(3)
+        assert cursor.key == b"001"
+        cursor.close()
 
 
 def test_reading_changes_nothing() -> None:
@@ -273,6 +317,12 @@ def test_leveldb(three: Path) -> None:
         with pytest.raises(DataError, match="there is no record b'd'"):
             cursor.seek(b"d")
     assert {p.name: p.read_bytes() for p in three.iterdir()} == before
+
+
+def test_many_at_once_of_a_leveldb(three: Path) -> None:
+    with create_db(three, LEVELDB, resume=True) as out:
+        out.put(b"d", b"dd")
+    check_take(three, LEVELDB, [(key, key * 2) for key in (b"a", b"b", b"c", b"d")])
 
 
 def test_a_leveldb_in_another_process(three: Path) -> None:

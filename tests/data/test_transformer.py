@@ -72,6 +72,19 @@ def test_train_phase(options: str, tmp_path: Path) -> None:
     assert 0.3 < sum(m for m, _, _ in seen) / tries < 0.7
 
 
+@pytest.mark.parametrize("phase", [TRAIN, TEST])
+@pytest.mark.parametrize("mirror", ["", "mirror: true "])
+@pytest.mark.parametrize("options", OPTIONS)
+def test_many_at_once_as_each_by_itself(options: str, mirror: str, phase: int, tmp_path: Path) -> None:
+    write_blob(tmp_path / "mean", MEAN, legacy=True)
+    one, all_ = (make(mirror + options.replace("MEAN", f'mean_file: "{tmp_path}/mean"'), phase) for _ in range(2))
+    pictures = np.random.default_rng(2).integers(0, 256, (9, 300), dtype=np.uint8)[:, 5 : 5 + PICTURE.size]
+    pictures = pictures.reshape(9, *PICTURE.shape)  # a view with gaps, as the loader gives it
+    out = np.full((9, *all_.out_shape(PICTURE.shape)), np.nan, np.float32)
+    all_.apply_all(pictures, all_.draws(9), out)
+    np.testing.assert_array_equal(out, [one(picture) for picture in pictures])
+
+
 def test_mirror_in_test_phase() -> None:
     t = make("mirror: true crop_size: 5")
     straight = make("crop_size: 5")(PICTURE)

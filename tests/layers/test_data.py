@@ -15,7 +15,7 @@ import pytest
 import torch
 
 from caffe_port import log
-from caffe_port.data import db_lmdb, image, loader
+from caffe_port.data import db_lmdb, image, loader, records
 from caffe_port.data.datum import encode_datum
 from caffe_port.data.db import LEVELDB, create_db
 from caffe_port.errors import CaffeError, DataError
@@ -114,16 +114,24 @@ def test_ranks_crop_differently(tmp_path: Path) -> None:
     assert not np.array_equal(batches[0], batches[2])
 
 
-@pytest.mark.parametrize("workers", [1, 3])
-def test_seeded_runs_repeat(workers: int, seven: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Whatever the threads: random numbers belong to records, not to threads."""
+@pytest.mark.parametrize("transform", ["crop_size: 3 mirror: true scale: 0.5", "mirror: true mean_value: 7"])
+@pytest.mark.parametrize(("workers", "small"), [(1, 0), (3, 0), (3, 999)])
+def test_seeded_runs_repeat(
+    workers: int, small: int, transform: str, seven: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whatever the threads, and whether each is read by itself or all together: random numbers belong to records."""
     monkeypatch.setattr(loader, "SPREAD_FROM", 1)
-    text = data(seven, 5, "crop_size: 3 mirror: true scale: 0.5", "rand_skip: 5")
+    monkeypatch.setattr(records, "SMALL", 0)
+    text = data(seven, 5, transform, "rand_skip: 5")
     want = make(text, TRAIN)
     want.set_workers(1)
-    again, other = make(text, TRAIN), make(text, TRAIN, seed=4)
+    other = make(text, TRAIN, seed=4)
+    batches = [[tops(layer) for _ in range(4)] for layer in (want, other)]
+    monkeypatch.setattr(records, "SMALL", small)
+    again = make(text, TRAIN)
     again.set_workers(workers)
-    batches = [[tops(layer) for _ in range(4)] for layer in (want, again, other)]
+    batches.insert(1, [tops(again) for _ in range(4)])
+    assert (again.stream.loader.pool is None) == (workers == 1 or small > 0)
     for first, second in zip(batches[0], batches[1], strict=True):
         for a, b in zip(first, second, strict=True):
             np.testing.assert_array_equal(a, b)
