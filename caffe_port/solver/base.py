@@ -209,11 +209,14 @@ class Solver:
 
     def clear_diffs(self) -> None:
         """Diffs to zero. The functional driver gets none at all instead: then autograd hands its own tensors over."""
+        kept = []
         for learnable in self.net.learnable:
             if self.islands is None and learnable.tensor.requires_grad:
                 learnable.tensor.grad = None
             else:
-                learnable.diff.zero_()
+                kept.append(learnable.diff)
+        if kept:
+            torch._foreach_zero_(kept)
 
     # -- passes ------------------------------------------------------------------------------------------------------
 
