@@ -363,7 +363,8 @@ def without_tf32() -> None:
     torch.backends.cuda.matmul.allow_tf32 = False
     torch.backends.cudnn.allow_tf32 = False
     if hasattr(torch.backends.cudnn, "conv"):  # from torch 2.9 on; a program that set these first keeps them otherwise
-        for part in (torch.backends.cuda.matmul, torch.backends.cudnn.conv, torch.backends.cudnn.rnn):
+        parts: Any = (torch.backends.cuda.matmul, torch.backends.cudnn.conv, torch.backends.cudnn.rnn)
+        for part in parts:
             part.fp32_precision = "ieee"
 
 

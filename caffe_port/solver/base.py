@@ -68,6 +68,8 @@ class Solver:
         self.rule = rule(self.param)
         if self.param.random_seed >= 0:
             torch.manual_seed(self.param.random_seed)
+        if exact_resume:
+            resume.repeatable(torch.device(device))
         self.net = self._build(nets.train_net(self.param), "Creating training net ", device, log_nets)
         self.islands = Islands(self.net) if islands else None
         self.test_nets = [
