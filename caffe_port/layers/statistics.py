@@ -20,6 +20,8 @@ ALIGNED = 64
 class Slot:
     """A layer's statistics during one pass: those that it shall use, or room for those that it finds (`filled`)."""
 
+    __slots__ = ("filled", "mean", "variance")
+
     def __init__(self, mean: Tensor, variance: Tensor) -> None:
         self.mean, self.variance, self.filled = mean, variance, False
 
@@ -50,7 +52,7 @@ class Statistics:
         if kind is None:
             self.batch.fold_in()
         for layer in self.stored.layers + self.batch.layers:
-            layer.slot = None
+            layer.__dict__["slot"] = None
 
 
 class _Part:
@@ -71,10 +73,10 @@ class _Part:
         pieces = []
         for blob in ("mean", "variance"):
             for layer, pad in zip(self.layers, self.pads, strict=True):
-                pieces.append(getattr(layer, blob))
+                pieces.append(layer._buffers[blob])
                 if pad:
                     pieces.append(nothing[:pad])
-        counts = torch.cat([layer.scale_factor for layer in self.layers])
+        counts = torch.cat([layer._buffers["scale_factor"] for layer in self.layers])
         factor = counts.reciprocal().nan_to_num(posinf=0.0, neginf=0.0)
         return torch.cat(pieces).view(2, -1) * factor[rows]
 
@@ -83,10 +85,11 @@ class _Part:
 
     def hand_out(self, both: Tensor) -> None:
         parts = both.view(-1).split(self.sizes * 2)
-        parts = tuple(part for part, real in zip(parts, self.is_layer * 2, strict=True) if real)
+        if any(self.pads):
+            parts = tuple(part for part, real in zip(parts, self.is_layer * 2, strict=True) if real)
         count = len(self.layers)
         for layer, mean, variance in zip(self.layers, parts[:count], parts[count:], strict=True):
-            layer.slot = Slot(mean, variance)
+            layer.__dict__["slot"] = Slot(mean, variance)  # a module's own __setattr__ takes longer than all of this
 
     def fold_in(self) -> None:
         """What each layer's `update` does with the batch's statistics, for all that found some."""
