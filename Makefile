@@ -2,6 +2,7 @@
 #   make demo    the main job on drawn pedestrians: data, training, evaluation, conversion, proof, one HTML page
 #   make test    everything that CI runs: ruff, mypy, the tests
 #   make test-gpu  every layer's cases on CUDA against the CPU, where torch sees a GPU
+#   make bench-gpu  speed, memory and equality on a GPU, all figures into runs/gpu/GPU.md
 #   make lint    ruff and mypy only
 #   make bench   speed beside the same network written by hand in plain torch; of the reader beside a plain loop over lmdb
 #   make proto   regenerate what is made from caffe.proto;  make prototxt   regenerate prototxt/
@@ -10,7 +11,7 @@ PYTHON ?= python3
 PY := .venv/bin/python
 OUT ?= runs/demo
 
-.PHONY: demo test test-gpu lint bench proto prototxt clean
+.PHONY: demo test test-gpu lint bench bench-gpu proto prototxt clean
 .DEFAULT_GOAL := test
 
 .venv/ready: setup.py constraints.txt
@@ -34,6 +35,9 @@ test-gpu: .venv/ready
 bench: .venv/ready
 	$(PY) tools/benchmark.py
 	$(PY) tools/benchmark_reader.py
+
+bench-gpu: .venv/ready
+	$(PY) tools/benchmark_gpu.py --out runs/gpu
 
 proto: .venv/ready
 	$(PY) -m caffe_port.proto.generate

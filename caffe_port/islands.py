@@ -75,8 +75,9 @@ class Islands:
                 call(node.index)
 
     def clear_param_diffs(self) -> None:
-        for learnable in self.net.learnable:
-            learnable.diff.zero_()
+        diffs = [learnable.diff for learnable in self.net.learnable]
+        if diffs:
+            torch._foreach_zero_(diffs)
 
     def _range(self, start: int, end: int | None) -> list[Node]:
         nodes = self.net.graph.nodes

@@ -22,6 +22,7 @@ from caffe_port import log as logs
 from caffe_port.blob import Blob
 from caffe_port.errors import NetError
 from caffe_port.layers.base import TEST, Layer, Shape
+from caffe_port.layers.statistics import Statistics
 from caffe_port.mangle import mangle
 from caffe_port.proto import caffe_pb2
 from caffe_port.proto.binary import LayerBlobs, write_net
@@ -120,6 +121,7 @@ class Net(nn.Module):
         self._checked: set[tuple[tuple[str, Shape], ...]] = set()
         self.single_steps = fuse.single_steps(self.graph.nodes)
         self.fused_steps = fuse.fused_steps(self.graph.nodes)
+        self.statistics = Statistics(self.layers)
 
     # -- what the net is ---------------------------------------------------------------------------------------------
 
@@ -171,10 +173,14 @@ class Net(nn.Module):
         return self.place.device
 
     def _apply(self, fn: Any, recurse: bool = True) -> Any:
-        """What `.to`, `.cuda`, `.double` go through. On an accelerator TF32 is off: Caffe's numbers are single."""
+        """What `.to`, `.cuda`, `.double` go through. On an accelerator TF32 is off: Caffe's numbers are single; and on
+        a GPU data layers put batches where it fetches them by itself."""
         moved = super()._apply(fn, recurse)
         if self.device.type != "cpu":
             without_tf32()
+        for layer in self.layers:
+            if hasattr(layer, "pin"):
+                layer.pin(self.device.type == "cuda")
         return moved
 
     def macs(self) -> int:
@@ -199,15 +205,19 @@ class Net(nn.Module):
         besides the outputs, or True for all (with `conv1@1` the second version of an in-place blob). `prune`: record a
         gradient only where Caffe would propagate a diff (lr_mult 0, propagate_down, layers under no loss).
         """
-        inputs = inputs or {}
+        if torch.compiler.is_compiling():
+            return self._run(inputs or {}, keep, prune)
+        self._check_shapes(inputs or {})
+        with self.statistics:
+            return self._run(inputs or {}, keep, prune)
+
+    def _run(self, inputs: Mapping[str, Tensor], keep: Collection[str] | bool, prune: bool) -> Result:
         device = self.device
         env: dict[str, Tensor] = {}
         values: dict[str, Tensor] = {}
         loss: Tensor | None = None
         prune = prune and torch.is_grad_enabled()
         compiling = torch.compiler.is_compiling()
-        if not compiling:
-            self._check_shapes(inputs)
         for step in self.single_steps if keep else self.fused_steps:
             if step.role == "input":
                 tops: Any = [self._input(value, inputs, device) for value in step.last.tops]
@@ -357,6 +367,10 @@ def without_tf32() -> None:
     """Products in full single precision; torch's own default lets cuDNN round them to ten bits."""
     torch.backends.cuda.matmul.allow_tf32 = False
     torch.backends.cudnn.allow_tf32 = False
+    if hasattr(torch.backends.cudnn, "conv"):  # from torch 2.9 on; a program that set these first keeps them otherwise
+        parts: Any = (torch.backends.cuda.matmul, torch.backends.cudnn.conv, torch.backends.cudnn.rnn)
+        for part in parts:
+            part.fp32_precision = "ieee"
 
 
 def _state(param: Any, phase: int, level: int, stages: Sequence[str]) -> Any:

@@ -114,7 +114,7 @@ def loss_by_hand(outputs: tuple[Tensor, ...], attributes: Tensor, segmentation: 
     return total
 
 
-def ours(kind: str, a: argparse.Namespace, batch: int) -> str:
+def ours(kind: str, a: argparse.Namespace, batch: int, variant: str = "mtms_att") -> str:
     """The generated net with its data layers replaced by inputs, as text."""
     rates = Path(a.scratch) / "rates.txt"
     rates.write_text("".join(f"a{i},0.3\n" for i in range(a.attributes)))
@@ -122,6 +122,7 @@ def ours(kind: str, a: argparse.Namespace, batch: int) -> str:
         "bench",
         attributes=a.attributes,
         classes=a.classes,
+        variant=variant,
         width=a.width,
         size=(a.height, a.image_width),
         batch=batch,
@@ -149,7 +150,7 @@ def ours(kind: str, a: argparse.Namespace, batch: int) -> str:
 def clock(run: Callable[[], object], device: str) -> float:
     start = time.perf_counter()
     run()
-    if device == "cuda":
+    if device.startswith("cuda"):
         torch.cuda.synchronize()
     return time.perf_counter() - start
 
@@ -158,8 +159,8 @@ def compare(
     name: str, mine: Callable[[], object], theirs: Callable[[], object], a: argparse.Namespace
 ) -> dict[str, object]:
     for _ in range(a.warmup):
-        mine()
-        theirs()
+        clock(mine, a.device)
+        clock(theirs, a.device)
     pairs = []
     for i in range(a.rounds):
         order = (mine, theirs) if i % 2 == 0 else (theirs, mine)
@@ -193,7 +194,8 @@ def forward_case(batch: int, a: argparse.Namespace) -> dict[str, object]:
         return compare(f"forward, batch {batch}", lambda: net.run({"data": x}), by_hand, a)
 
 
-def training_case(batch: int, a: argparse.Namespace) -> dict[str, object]:
+def training_solver(batch: int, a: argparse.Namespace, variant: str = "mtms_att") -> Solver:
+    """A solver of the whole net, by Adam, over one batch that stays in its input blobs."""
     solver_param = caffe_pb2.SolverParameter(
         type="Adam",
         base_lr=3e-4,
@@ -204,15 +206,21 @@ def training_case(batch: int, a: argparse.Namespace) -> dict[str, object]:
         display=0,
         snapshot_prefix=str(Path(a.scratch) / "bench"),
     )
-    solver_param.net_param.CopyFrom(text.parse(ours("train_val", a, batch), caffe_pb2.NetParameter).message)
+    solver_param.net_param.CopyFrom(text.parse(ours("train_val", a, batch, variant), caffe_pb2.NetParameter).message)
     solver_param.train_state.stage.append("joint")
     solver = Solver(solver_param, device=a.device, log_nets=False)
-    x = torch.randn(batch, 3, a.height, a.image_width, device=a.device)
-    attributes = (torch.rand(batch, a.attributes, device=a.device) < 0.3).float()
-    segmentation = torch.randint(0, a.classes, (batch, a.height, a.image_width), device=a.device)
-    solver.net.blobs["data"].data.copy_(x)
-    solver.net.blobs["attr"].data.copy_(attributes[:, :, None, None])
-    solver.net.blobs["seg"].data.copy_(segmentation[:, None].float())
+    blobs = solver.net.blobs
+    blobs["data"].data.normal_()
+    blobs["attr"].data.copy_(torch.rand(blobs["attr"].shape) < 0.3)
+    if "seg" in blobs:
+        blobs["seg"].data.copy_(torch.randint(0, a.classes, blobs["seg"].shape))
+    return solver
+
+
+def training_case(batch: int, a: argparse.Namespace) -> dict[str, object]:
+    solver = training_solver(batch, a)
+    x, attributes, segmentation = (solver.net.blobs[name].data for name in ("data", "attr", "seg"))
+    attributes, segmentation = attributes.flatten(1), segmentation[:, 0].long()
     hand = ByHand(a.attributes, a.classes, a.width).train().to(a.device)
     optimizer = torch.optim.Adam([p for p in hand.parameters() if p.requires_grad], lr=3e-4)
     rates = torch.full((a.attributes,), 0.3, device=a.device)

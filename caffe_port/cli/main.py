@@ -61,6 +61,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         print("caffe-port: interrupted", file=sys.stderr)
         return 130
+    except RuntimeError as error:
+        if type(error).__name__ != "OutOfMemoryError":  # torch's, by its name: torch itself is slow to import
+            raise
+        return _fail(
+            f"the GPU has too little memory: {str(error).partition('. ')[0]}. A smaller batch_size needs less (a "
+            "solver's iter_size makes up for it); so does a GPU that nothing else uses (nvidia-smi lists what does)"
+        )
 
 
 def _fail(message: str) -> int:

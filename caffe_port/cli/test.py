@@ -32,7 +32,7 @@ def run(args: argparse.Namespace) -> int:
     from caffe_port.cli.device import announce
     from caffe_port.cli.net import build_net
     from caffe_port.cli.progress import bar
-    from caffe_port.cli.train import maybe_skipping, pin, tell_skipped
+    from caffe_port.cli.train import maybe_skipping, tell_skipped
     from caffe_port.net import Net
     from caffe_port.solver.copying import copy_weights
     from caffe_port.solver.debug_info import watched
@@ -45,7 +45,6 @@ def run(args: argparse.Namespace) -> int:
         with maybe_skipping(args.skip_bad_records):
             net = build_net(args.model, "TEST", args.level, args.stage).to(device)
         copy_weights(net, args.weights)
-        pin([net], device)
         return net
 
     def one_batch() -> tuple[dict[str, torch.Tensor], float]:

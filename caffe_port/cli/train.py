@@ -130,7 +130,6 @@ def _build(args: argparse.Namespace, param: Any, device: torch.device, poll: Any
         solver = Solver(
             param, device=device, poll=poll, log_nets=team.is_root, exact_resume=args.exact_resume, team=team
         )
-    pin([solver.net, *solver.test_nets], device)
     return solver
 
 
@@ -183,16 +182,6 @@ def maybe_skipping(skip: bool) -> Iterator[None]:
 
     with skipping_bad_records() if skip else contextlib.nullcontext():
         yield
-
-
-def pin(nets: list[Net], device: torch.device) -> None:
-    """Have the data layers put batches where a GPU fetches them by itself."""
-    if device.type != "cuda":
-        return
-    for net in nets:
-        for layer in net.layers:
-            if hasattr(layer, "pin"):
-                layer.pin()
 
 
 def tell_skipped(nets: list[Net], team: Team) -> None:

@@ -11,6 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from caffe_port.layers.base import TEST, Layer, Shape, register
+from caffe_port.layers.statistics import Slot
 from caffe_port.proto import caffe_pb2
 
 STATISTICS = ("mean", "variance", "scale_factor")
@@ -51,6 +52,8 @@ class BatchNorm(Layer):
     frozen_blobs: bool = True
     top_is_free = True
     total: Callable[[Tensor], Tensor] | None = None
+    slot: Slot | None = None
+    """Where the net keeps this pass's statistics; None where the layer is on its own. See statistics.py."""
     memory: ClassVar[tuple[str, ...]] = ("passes",)
 
     def setup(self, bottom_shapes: list[Shape]) -> None:
@@ -80,6 +83,8 @@ class BatchNorm(Layer):
 
     def statistics(self) -> tuple[Tensor, Tensor]:
         """The stored mean and variance, freed of their count."""
+        if self.slot is not None:
+            return self.slot.mean, self.slot.variance
         factor = self.scale_factor.reciprocal().nan_to_num(posinf=0.0, neginf=0.0)
         return self.mean * factor, self.variance * factor
 
@@ -109,9 +114,13 @@ class BatchNorm(Layer):
             self.update(bottom.detach().flatten(), torch.zeros_like(self.variance))
             top = bottom * 0 if slope is None else bottom * 0 * slope.reshape(1, -1, *[1] * (bottom.dim() - 2))
             return top if bias is None else top + bias.reshape(1, -1, *[1] * (bottom.dim() - 2))
-        mean, variance = (bottom.new_zeros(bottom.shape[1]) for _ in range(2))
+        slot = self.slot or Slot(*(bottom.new_zeros(bottom.shape[1]) for _ in range(2)))
+        mean, variance = slot.mean, slot.variance
         # With momentum 1 torch leaves exactly the batch's mean and its variance times m / (m - 1) here.
         top = F.batch_norm(bottom, mean, variance, slope, bias, training=True, momentum=1.0, eps=eps)
+        slot.filled = True
+        if slot is self.slot:
+            return top
         m = bottom.numel() // bottom.shape[1]
         self.update(mean, variance * ((m - 1) / m) if self.scale_bias else variance)
         return top

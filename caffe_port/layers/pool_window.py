@@ -109,7 +109,7 @@ def max_pool(x: Tensor, window: Window) -> tuple[Tensor, Tensor]:
         top, index = windowed_max(x, window)
         if bool(torch.isfinite(top.detach().sum())):  # sums of huge values only cost the careful pass
             return top, index
-    return windowed_max(torch.fmax(x, x.new_tensor(LOWEST)), window)
+    return windowed_max(torch.fmax(x, x.new_full((), LOWEST)), window)  # made there: a copy would stop the device
 
 
 def windowed_max(x: Tensor, window: Window) -> tuple[Tensor, Tensor]:

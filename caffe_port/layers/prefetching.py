@@ -125,10 +125,11 @@ class PrefetchingLayer(Layer):
 
         self.stream.change(change)
 
-    def pin(self) -> None:
-        """Deliver batches in page-locked memory, for a net on a GPU."""
-        self.stream.change(lambda loader: None)
-        self.stream.pinned = True
+    def pin(self, wanted: bool = True) -> None:
+        """Deliver batches in page-locked memory, from which a GPU fetches them while it computes. `Net.to` asks."""
+        if wanted != self.stream.pinned:
+            self.stream.change(lambda loader: None)
+            self.stream.pinned = wanted
 
     @property
     def skipped(self) -> int:

@@ -68,6 +68,8 @@ class Solver:
         self.rule = rule(self.param)
         if self.param.random_seed >= 0:
             torch.manual_seed(self.param.random_seed)
+        if exact_resume:
+            resume.repeatable(torch.device(device))
         self.net = self._build(nets.train_net(self.param), "Creating training net ", device, log_nets)
         self.islands = Islands(self.net) if islands else None
         self.test_nets = [
@@ -209,11 +211,14 @@ class Solver:
 
     def clear_diffs(self) -> None:
         """Diffs to zero. The functional driver gets none at all instead: then autograd hands its own tensors over."""
+        kept = []
         for learnable in self.net.learnable:
             if self.islands is None and learnable.tensor.requires_grad:
                 learnable.tensor.grad = None
             else:
-                learnable.diff.zero_()
+                kept.append(learnable.diff)
+        if kept:
+            torch._foreach_zero_(kept)
 
     # -- passes ------------------------------------------------------------------------------------------------------
 

@@ -44,6 +44,18 @@ class Captured:
     arrays: dict[str, np.ndarray] = field(default_factory=dict)
 
 
+def repeatable(device: torch.device) -> None:
+    """On a GPU sums whose order changes from run to run would part a resumed run from the other: choose kernels that
+    keep theirs. Where torch has none it warns, once an operation. Slower; the CPU's kernels keep the order anyhow.
+    """
+    if device.type != "cuda":
+        return
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # read when cuBLAS starts; without it sums may vary
+    torch.use_deterministic_algorithms(True, warn_only=True)
+    switches: Any = torch.utils.deterministic
+    switches.fill_uninitialized_memory = False  # writing NaN into new memory only finds bugs
+
+
 def file_name(state: str | os.PathLike[str]) -> str:
     """The file's name beside that of a `.solverstate` or `.solverstate.h5`."""
     return re.sub(r"\.solverstate(\.h5)?$", "", str(state)) + ".resume"

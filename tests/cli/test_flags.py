@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+import torch
 
 from caffe_port.cli.flags import normalise
 from caffe_port.cli.main import COMMANDS, main
@@ -129,3 +130,13 @@ def test_iterations_of_train_stop_with_a_snapshot_that_resumes(tmp_path, monkeyp
     resumed = (tmp_path / "run_iter_6.caffemodel").read_bytes()
     assert main(["train", "-solver=solver.prototxt"]) == 0
     assert (tmp_path / "run_iter_6.caffemodel").read_bytes() == resumed
+
+
+def test_a_gpu_without_enough_memory(monkeypatch, capsys):
+    def run(args):
+        raise torch.cuda.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB. GPU 0 has ...")
+
+    monkeypatch.setattr("caffe_port.cli.device_query.run", run)
+    assert main(["device_query"]) == 1
+    said = capsys.readouterr().err
+    assert "too little memory: CUDA out of memory. A smaller batch_size needs less" in said and "Traceback" not in said

@@ -123,7 +123,7 @@ def test_each_process_has_its_own_gpu(flag, place, processes, expected, monkeypa
 
 
 def test_batches_for_a_gpu_are_pinned(tmp_path, monkeypatch):
-    from caffe_port.cli.train import pin
+    from caffe_port.net import Net
     from caffe_port.solver import Solver
 
     pinned = []
@@ -131,9 +131,10 @@ def test_batches_for_a_gpu_are_pinned(tmp_path, monkeypatch):
     drawn.database(tmp_path)
     drawn.write(tmp_path)
     solver, plain = (Solver("solver.prototxt", log_nets=False) for _ in range(2))
-    pin([solver.net], torch.device("cpu"))
-    assert not solver.net.layer("data").stream.pinned
-    pin([solver.net], torch.device("cuda"))
+    assert not solver.net.to("cpu").layer("data").stream.pinned
+    with monkeypatch.context() as there:
+        there.setattr(Net, "device", torch.device("cuda"))
+        assert solver.net.float().layer("data").stream.pinned
     for ours, theirs in zip(solver.net.layer("data")(), plain.net.layer("data")(), strict=True):
         assert torch.equal(ours, theirs)
     assert pinned[:2] == [(4, 2, 6, 7), (4,)]

@@ -162,3 +162,54 @@ def test_another_number_of_channels_is_refused():
     net = make(CASES[0])
     with pytest.raises(ShapeError, match="made for 3 channels"):
         net.reshape({"b0": (4, 2, 5, 2)})
+
+
+NORMS = """
+layer { name: "data" type: "Input" top: "data" input_param { shape { dim: 4 dim: 3 dim: 5 dim: 2 } } }
+layer { name: "a" type: "BatchNorm" bottom: "data" top: "a" batch_norm_param { moving_average_fraction: 0.5 } }
+layer { name: "b" type: "BatchNorm" bottom: "data" top: "b" batch_norm_param { use_global_stats: true } }
+layer { name: "wide" type: "Tile" bottom: "data" top: "wide" tile_param { tiles: 22 } }
+layer { name: "c" type: "BatchNorm" bottom: "wide" top: "c" }
+layer { name: "d" type: "BatchNorm" bottom: "wide" top: "d" batch_norm_param { use_global_stats: true } }
+layer { name: "nv" type: "BatchNorm" bottom: "data" top: "nv" batch_norm_param { scale_bias: true } }
+layer { name: "s" type: "BatchNorm" bottom: "data" top: "s" param { name: "m" lr_mult: 0 }
+        param { name: "v" lr_mult: 0 } param { name: "f" lr_mult: 0 } }
+layer { name: "t" type: "BatchNorm" bottom: "s" top: "t" param { name: "m" lr_mult: 0 }
+        param { name: "v" lr_mult: 0 } param { name: "f" lr_mult: 0 } }
+layer { name: "one" type: "Pooling" bottom: "data" top: "one" pooling_param { pool: AVE global_pooling: true } }
+layer { name: "flat" type: "Reshape" bottom: "one" top: "flat" reshape_param { shape { dim: 1 dim: 12 } } }
+layer { name: "e" type: "BatchNorm" bottom: "flat" top: "e" }
+"""
+
+
+def test_all_at_once_as_each_by_itself():
+    """Net.run handles the statistics of all layers together; a layer by itself, and the islands, do not."""
+    param = text.parse(NORMS, caffe_pb2.NetParameter).message
+    together, alone = Net(param, TRAIN), Net(param, TRAIN)
+    for net in (together, alone):
+        torch.manual_seed(1)
+        for name in "bd":
+            for blob in net.layer(name).blobs:
+                blob.uniform_(0.5, 2)
+    for number in range(3):
+        x = torch.randn(4, 3, 5, 2, generator=torch.Generator().manual_seed(number))
+        got = together(data=x)
+        values = {"data": x}
+        for node in alone.graph.nodes[1:]:
+            tops = node.layer(*[values[b.name] for b in node.bottoms])
+            values |= zip([t.name for t in node.tops], [tops] if torch.is_tensor(tops) else tops, strict=True)
+        for name, value in got.items():
+            assert torch.equal(value, values[name]), name
+    for mine, theirs in zip(together.learnable, alone.learnable, strict=True):
+        assert torch.equal(mine.tensor, theirs.tensor), (mine.layer.name, mine.blob)
+    assert together.layer("a").scale_factor.item() == 1.75 and together.layer("e").scale_factor.item() > 2.9
+
+
+def test_a_pass_that_fails_changes_no_statistics():
+    net = Net(text.parse(NORMS, caffe_pb2.NetParameter).message, TRAIN)
+    net.layer("t").forward = None
+    with pytest.raises(LayerError, match="'t'"):
+        net(data=torch.randn(4, 3, 5, 2))
+    assert not net.layer("c").mean.any() and net.layer("c").slot is None
+    net.layer("c")(torch.randn(4, 66, 5, 2))
+    assert net.layer("c").mean.all()

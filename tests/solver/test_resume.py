@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shutil
 from dataclasses import dataclass
@@ -9,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
 from caffe_port.cli.main import main
 from caffe_port.errors import SolverError
@@ -184,3 +186,15 @@ def test_a_plain_snapshot_removes_the_file_of_an_older_run():
         solver.step(1)
         solver.snapshot()
         assert Path("run_iter_1.resume").exists() == exact
+
+
+def test_on_a_gpu_kernels_that_keep_their_order_are_chosen(monkeypatch):
+    chosen = []
+    monkeypatch.setattr(torch, "use_deterministic_algorithms", lambda on, warn_only: chosen.append((on, warn_only)))
+    monkeypatch.setattr(torch.utils.deterministic, "fill_uninitialized_memory", True)
+    monkeypatch.setenv("CUBLAS_WORKSPACE_CONFIG", ":16:8")
+    resume.repeatable(torch.device("cpu"))
+    assert not chosen and torch.utils.deterministic.fill_uninitialized_memory
+    resume.repeatable(torch.device("cuda"))
+    assert chosen == [(True, True)] and not torch.utils.deterministic.fill_uninitialized_memory
+    assert os.environ["CUBLAS_WORKSPACE_CONFIG"] == ":16:8"  # the user's own setting stays

@@ -1,0 +1,112 @@
+"""The statistics of a net's BatchNorm layers, handled for all of them at once.
+
+By itself a layer does six to eight operations on a few hundred numbers in every pass: more than its work on the data,
+where a GPU waits for each to be asked for. Here they are a handful for the whole net, with the same results bit for
+bit.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+import torch
+from torch import Tensor
+
+ALIGNED = 64
+"""Numbers from one layer's part to the next are a multiple of it, as where each has memory of its own (256 bytes)."""
+
+
+class Slot:
+    """A layer's statistics during one pass: those that it shall use, or room for those that it finds (`filled`)."""
+
+    __slots__ = ("filled", "mean", "variance")
+
+    def __init__(self, mean: Tensor, variance: Tensor) -> None:
+        self.mean, self.variance, self.filled = mean, variance, False
+
+
+class Statistics:
+    """A context for one pass of the net. A pass that fails changes no stored statistics.
+
+    Layers whose blobs are shared stay on their own, since one may read what another has just written; so do NVIDIA's
+    form and those that take the statistics of several processes.
+    """
+
+    def __init__(self, layers: Iterable[Any]) -> None:
+        every = list(layers)
+        owners = {id(owner) for layer in every for owner, _, _ in layer.shared.values()}
+        own = [x for x in every if hasattr(x, "slot") and not (x.scale_bias or x.shared or id(x) in owners)]
+        self.stored = _Part([layer for layer in own if layer.use_global_stats])
+        self.batch = _Part([layer for layer in own if not layer.use_global_stats])
+
+    @torch.no_grad()
+    def __enter__(self) -> None:
+        if self.stored.layers:
+            self.stored.hand_out(self.stored.freed_of_count())
+        if self.batch.layers and self.batch.layers[0].total is None:
+            self.batch.hand_out(self.batch.zeros())
+
+    @torch.no_grad()
+    def __exit__(self, kind: Any, *error: Any) -> None:
+        if kind is None:
+            self.batch.fold_in()
+        for layer in self.stored.layers + self.batch.layers:
+            layer.__dict__["slot"] = None
+
+
+class _Part:
+    """Layers whose means lie behind one another in one tensor, and their variances behind those."""
+
+    def __init__(self, layers: list[Any]) -> None:
+        self.layers = layers
+        counts = [layer.mean.numel() for layer in layers]
+        self.pads = [-count % ALIGNED for count in counts]
+        self.sizes = [size for pair in zip(counts, self.pads, strict=True) for size in pair if size]
+        self.is_layer = [real for pad in self.pads for real in ((True, False) if pad else (True,))]
+        self.rows = [i for i, (c, p) in enumerate(zip(counts, self.pads, strict=True)) for _ in range(c + p)]
+        self._on_device: tuple[Tensor, Tensor] | None = None
+
+    def freed_of_count(self) -> Tensor:
+        """The stored means and variances, divided by the layers' scale_factor; 0 where that is 0."""
+        rows, nothing = self._constants(self.layers[0].mean)
+        pieces = []
+        for blob in ("mean", "variance"):
+            for layer, pad in zip(self.layers, self.pads, strict=True):
+                pieces.append(layer._buffers[blob])
+                if pad:
+                    pieces.append(nothing[:pad])
+        counts = torch.cat([layer._buffers["scale_factor"] for layer in self.layers])
+        factor = counts.reciprocal().nan_to_num(posinf=0.0, neginf=0.0)
+        return torch.cat(pieces).view(2, -1) * factor[rows]
+
+    def zeros(self) -> Tensor:
+        return self.layers[0].mean.new_zeros(2, len(self.rows))
+
+    def hand_out(self, both: Tensor) -> None:
+        parts = both.view(-1).split(self.sizes * 2)
+        if any(self.pads):
+            parts = tuple(part for part, real in zip(parts, self.is_layer * 2, strict=True) if real)
+        count = len(self.layers)
+        for layer, mean, variance in zip(self.layers, parts[:count], parts[count:], strict=True):
+            layer.__dict__["slot"] = Slot(mean, variance)  # a module's own __setattr__ takes longer than all of this
+
+    def fold_in(self) -> None:
+        """What each layer's `update` does with the batch's statistics, for all that found some."""
+        layers = [layer for layer in self.layers if layer.slot is not None and layer.slot.filled]
+        if not layers:
+            return
+        factors, slots = [layer.scale_factor for layer in layers], [layer.slot for layer in layers]
+        sums = [layer.mean for layer in layers] + [layer.variance for layer in layers]
+        fractions = [layer.param.batch_norm_param.moving_average_fraction for layer in layers]
+        torch._foreach_mul_(factors + sums, fractions * 3)
+        torch._foreach_add_(factors, 1)
+        torch._foreach_add_(sums, [slot.mean for slot in slots] + [slot.variance for slot in slots])
+
+    def _constants(self, like: Tensor) -> tuple[Tensor, Tensor]:
+        """Which layer each number belongs to, and zeros for the gaps; on the device of `like`."""
+        made = self._on_device
+        if made is None or made[1].device != like.device or made[1].dtype != like.dtype:
+            made = torch.tensor(self.rows, device=like.device), like.new_zeros(ALIGNED)
+            self._on_device = made
+        return made
