@@ -122,8 +122,8 @@ class Layer(nn.Module):
         return True
 
     def replaced_diffs(self, bottom_shapes: list[Shape]) -> tuple[str, ...]:
-        """Blobs whose diff Caffe's backward writes anew, where it adds to all others: of several passes before an update
-        (iter_size) only the last one counts for them."""
+        """Blobs whose diff Caffe's backward writes anew, where it adds to all others: of several passes before an
+        update (iter_size) only the last one counts for them."""
         return ()
 
     def net_inside(self, bottom_shapes: list[Shape]) -> Any:

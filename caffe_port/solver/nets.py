@@ -20,8 +20,8 @@ TRAIN_FIELDS = ("net", "net_param", "train_net", "train_net_param")
 
 @dataclass(frozen=True)
 class Definition:
-    """A net to build: where its definition comes from, in the words of Caffe's log, and what gives the definition in its
-    state. Caffe logs the words before it reads a net to train, but after it has read all nets to test."""
+    """A net to build: where its definition comes from, in the words of Caffe's log, and what gives the definition in
+    its state. Caffe logs the words before it reads a net to train, but after it has read all nets to test."""
 
     place: str
     source: str
