@@ -15,12 +15,15 @@ from dataclasses import dataclass, field
 from math import prod
 from typing import Any
 
+import torch
+
 from caffe_port.blob import SHAPE_RULE, is_shape
 from caffe_port.errors import NetError, UnsupportedError
 from caffe_port.layers import REGISTRY, Layer
 from caffe_port.layers.base import Shape, guarded
 from caffe_port.proto import caffe_pb2
 from caffe_port.proto.forks import fork_fields
+from caffe_port.proto.splits import insert_splits
 
 Say = Callable[[str, str], None]
 """Where Caffe's log lines go: place in Caffe's source, message."""
@@ -44,7 +47,8 @@ class Node:
     """A layer in its place. `propagate_down[i]`: does bottom i get a diff; `needs_backward`: does anything here.
 
     `seeds[i]`: whether a loss weight of top i would be the diff that backward starts from; not where a reader of that
-    top writes its own diff over it, into the same blob, as in Caffe.
+    top writes its own diff over it, into the same blob, as in Caffe. `param_propagate_down[i]`: does Caffe count blob i
+    as one that gets a diff; by the definition as it was given, which has no rates of 0 for BatchNorm's statistics.
     """
 
     index: int
@@ -56,6 +60,7 @@ class Node:
     needs_backward: bool
     automatic_tops: int = 0
     seeds: list[bool] = field(default_factory=list)
+    param_propagate_down: list[bool] = field(default_factory=list)
 
     @property
     def param(self) -> Any:
@@ -113,9 +118,12 @@ def layer_class(param: Any) -> type[Layer]:
     return cls
 
 
-def build(param: Any, phase: int, say: Say | None = None) -> Graph:
+def silent(place: str, message: str) -> None:
+    """Where lines go that nobody wants."""
+
+
+def build(param: Any, phase: int, say: Say = silent) -> Graph:
     """The graph of `param` (filtered and with splits): every layer made, set up, and its top shapes known."""
-    say = say or (lambda place, message: None)
     graph = Graph()
     wants: dict[str, bool] = {}  # blob -> does its producer want a diff for it (Caffe's blob_need_backward)
     unread: dict[str, None] = {}
@@ -209,6 +217,7 @@ def _append(
             tops.append(Value(name, 0, ()))
 
     guarded(layer, layer.setup, [b.shape for b in bottoms])
+    learns = [_spec(layer, i).lr_mult != 0 for i in range(len(layer.present_blobs))]
     _freeze_statistics(layer)
     shapes = guarded(layer, layer.top_shapes, [b.shape for b in bottoms])
     if len(shapes) != len(tops):
@@ -219,6 +228,8 @@ def _append(
         say(place, message)
     for _ in range(layer.layers_inside):
         say("layer_factory.hpp:77", f"Creating layer {own.name}")
+    if say is not silent:
+        _tell_inside(layer, bottoms, say)
     for i, (top, shape) in enumerate(zip(tops, shapes, strict=True)):
         top.shape = tuple(int(d) for d in shape)
         if not is_shape(top.shape):
@@ -229,8 +240,9 @@ def _append(
                 "and Caffe would overwrite what it still reads; name the top differently"
             )
 
-    needs = needs or any(_spec(layer, i).lr_mult != 0 for i in range(len(layer.present_blobs)))
+    needs = needs or any(learns)
     node = Node(index, layer, bottoms, tops, _loss_weights(layer, len(tops)), propagate, needs, automatic)
+    node.param_propagate_down = learns
     graph.nodes.append(node)
     for i, top in enumerate(tops):
         graph.values[top.id] = top
@@ -241,6 +253,23 @@ def _append(
             if layer.role == "input":
                 graph.inputs.append(top.name)
     return node
+
+
+def _tell_inside(layer: Layer, bottoms: list[Value], say: Say) -> None:
+    """What Caffe logs of a net inside a layer, whose blobs become the layer's."""
+    inside = layer.net_inside([b.shape for b in bottoms])
+    if inside is None:
+        return
+    from caffe_port.proto import text
+
+    say("net.cpp:53", f"Initializing net from parameters: \n{text.format(inside).rstrip()}")
+    with torch.device("meta"):  # no memory is needed to tell, and no random number to be drawn
+        graph = build(insert_splits(inside), caffe_pb2.TEST, say)
+    named: set[str] = set()
+    for i, (_, _, _, spec) in enumerate(specs(graph)):
+        if spec.name not in named:
+            say("recurrent_layer.cpp:150", f"Adding parameter {i}: {spec.name}")
+        named.add(spec.name)
 
 
 def _tell_shared(node: Node, owners: dict[str, tuple[str, int]], say: Say) -> None:
@@ -336,6 +365,7 @@ def _prune_backward(graph: Graph, say: Say) -> None:
 def _force_backward(graph: Graph) -> None:
     for node in graph.nodes:
         node.needs_backward = True
+        node.param_propagate_down = [True] * len(node.param_propagate_down)
         allowed = node.layer.differentiable_bottoms
         node.propagate_down = [p or allowed is None or i in allowed for i, p in enumerate(node.propagate_down)]
 

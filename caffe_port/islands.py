@@ -130,11 +130,10 @@ class Islands:
                 outputs.append(top)
                 seeds.append(blobs[value.name].diff.to(top.dtype).reshape(top.shape).clone())
         wanted = [(b.name, leaf) for b, leaf in zip(node.bottoms, island.bottoms, strict=True) if leaf.requires_grad]
-        owned = [
-            self._owner(node, name)
-            for name, p in zip(node.layer.present_blobs, node.layer.blobs, strict=True)
-            if p.requires_grad
+        learned = [
+            name for name, p in zip(node.layer.present_blobs, node.layer.blobs, strict=True) if p.requires_grad
         ]
+        owned = [self._owner(node, name) for name in learned]
         inputs = [leaf for _, leaf in wanted] + owned
         if not outputs or not inputs:
             return
@@ -143,9 +142,12 @@ class Islands:
             diff = blobs[name].diff
             # In place the blob has the top's shape, which may be another than the bottom's (MVN's four axes).
             diff.copy_(torch.zeros_like(diff) if grad is None else grad.reshape(diff.shape))
-        for parameter, grad in zip(owned, grads[len(wanted) :], strict=True):
+        replaced = node.layer.replaced_diffs([tuple(leaf.shape) for leaf in island.bottoms])
+        for name, parameter, grad in zip(learned, owned, grads[len(wanted) :], strict=True):
             if parameter.grad is None:
                 parameter.grad = torch.zeros_like(parameter)
+            elif name in replaced:
+                parameter.grad.zero_()
             if grad is not None:
                 parameter.grad.add_(grad)
 

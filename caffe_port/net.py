@@ -90,7 +90,7 @@ class Net(nn.Module):
         self, param: Any, phase: int = TEST, level: int = 0, stages: Sequence[str] = (), log: bool = False
     ) -> None:
         super().__init__()
-        say: graphs.Say = logs.info if log else (lambda place, message: None)
+        say: graphs.Say = logs.info if log else graphs.silent
         self.phase = phase
         self.state = _state(param, phase, level, stages)
         filtered = filter_net(param, phase, self.state.level, list(self.state.stage), say)
@@ -341,7 +341,10 @@ class Net(nn.Module):
             grads: list[Any] = [None] * len(names)
             if diffs:
                 owners = [node.layer.shared.get(n, (node.layer, n, ()))[:2] for n in names]
-                grads = [table[id(o), b].diff.cpu().numpy() for o, b in owners]
+                grads = [  # in the blob's own shape: PERMISSIVE shares by count alone
+                    table[id(o), b].diff.cpu().numpy().reshape(getattr(node.layer, n).shape)
+                    for (o, b), n in zip(owners, names, strict=True)
+                ]
             out.append(LayerBlobs(node.name, node.param.type, arrays, grads))
         return out
 

@@ -38,7 +38,7 @@ class CopySummary:
 def read_layers(source: Any) -> list[LayerBlobs]:
     """The blobs of every layer of `source`: a path (.caffemodel, .h5), or a NetParameter that carries them."""
     if isinstance(source, str | os.PathLike):
-        if str(source).endswith((".h5", ".hdf5")):
+        if is_hdf5(source):
             from caffe_port import hdf5
 
             return hdf5.read_layers(source)
@@ -49,6 +49,15 @@ def read_layers(source: Any) -> list[LayerBlobs]:
         )
         for layer in source.layer
     ]
+
+
+def is_hdf5(path: str | os.PathLike[str]) -> bool:
+    """Whether the file is an HDF5 file, by its first bytes as in Caffe; one that cannot be read, by its name."""
+    try:
+        with open(path, "rb") as file:
+            return file.read(8) == b"\x89HDF\r\n\x1a\n"
+    except OSError:
+        return str(path).endswith((".h5", ".hdf5"))
 
 
 def _is_legacy(layer: Any) -> bool:
@@ -105,7 +114,11 @@ def copy_into(graph: Graph, layers: Sequence[LayerBlobs], source: str) -> CopySu
             values = np.array(theirs, dtype=np.float32)  # a writable copy: `theirs` may be a view of a read-only file
             mine.copy_(torch.from_numpy(values.reshape(tuple(mine.shape))))
     copied = set(summary.copied)
-    summary.left = [n.name for n in graph.nodes if n.layer.present_blobs and n.name not in copied]
+    summary.left = [  # a layer all of whose blobs other layers own has none of its own to fill
+        n.name
+        for n in graph.nodes
+        if n.name not in copied and any(blob not in n.layer.shared for blob in n.layer.present_blobs)
+    ]
     return summary
 
 

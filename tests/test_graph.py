@@ -220,3 +220,13 @@ def test_phase_stage_and_level_choose_layers() -> None:
     names = lambda made: {n.name for n in made.graph.nodes} - {"x", "x_x_0_split"}  # noqa: E731 - used twice, here only
     assert names(net(*layers, phase=TRAIN)) == {"train", "shy"}
     assert names(net(*layers, phase=TEST, level=2, stages=["s"])) == {"test", "deep"}
+
+
+@pytest.mark.parametrize("specs, learns", [("", [True] * 3), ("param { lr_mult: 0 }", [False, True, True])])
+def test_statistics_count_as_learned_where_the_definition_gives_them_no_rate(specs: str, learns: list[bool]) -> None:
+    """As in Caffe, which sets BatchNorm's rates to 0 in the layer's own copy alone: its log says that they need it."""
+    bn = f'layer {{ name: "bn" type: "BatchNorm" bottom: "x" top: "bn" {specs} }}'
+    built = net(X, bn, 'layer { name: "r" type: "Reduction" bottom: "bn" top: "r" loss_weight: 1 }')
+    _, node, last = built.graph.nodes
+    assert (node.param_propagate_down, node.needs_backward, last.propagate_down) == (learns, True, [True])
+    assert [learnable.lr_mult for learnable in built.learnable] == [0, 0, 0]

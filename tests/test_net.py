@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 
+from caffe_port import hdf5
 from caffe_port.errors import CaffeError, NetError, ShapeError, WeightsError
 from caffe_port.islands import Islands
 from caffe_port.layers.base import TEST, TRAIN
@@ -212,6 +213,14 @@ def test_permissive_sharing_by_count() -> None:
     with torch.no_grad():
         net.layer("a").weight.copy_(torch.arange(24.0).view(4, 6))
     assert net.layer("b").weight.flatten().tolist() == list(range(24))
+
+
+def test_a_layer_of_shared_blobs_alone_is_not_left_and_hdf5_goes_by_its_content(tmp_path: Path) -> None:
+    pytest.importorskip("h5py", reason="HDF5 is an extra")
+    net, path = Net(parse(SHARED.format("", "", 6)), TRAIN), tmp_path / "weights.caffemodel"
+    hdf5.write_layers(path, net.layer_blobs(owned_only=True))
+    summary = Net(parse(SHARED.format("", "", 6)), TRAIN).copy_from(path)
+    assert (summary.copied, summary.left) == (["a"], [])
 
 
 def test_copy_from_says_what_it_did_and_a_saved_file_reads_back(tmp_path: Path) -> None:

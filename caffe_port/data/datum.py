@@ -18,6 +18,8 @@ from caffe_port.data.image import decode
 from caffe_port.errors import DataError
 from caffe_port.proto import caffe_pb2
 
+LONGEST_KEY = 511  # of an LMDB, as it is compiled by default
+
 
 class Where(NamedTuple):
     """How errors name a record; the text is made only when it is needed."""
@@ -26,7 +28,9 @@ class Where(NamedTuple):
     key: bytes
 
     def __str__(self) -> str:
-        return f"{self.source}: record '{self.key.decode('utf-8', 'backslashreplace')}'"
+        more = "..." if len(self.key) > LONGEST_KEY else ""  # a damaged LMDB page has keys of any size and content
+        shown = self.key[:LONGEST_KEY].decode("utf-8", "backslashreplace")
+        return f"{self.source}: record '{shown if shown.isprintable() else repr(shown)[1:-1]}{more}'"
 
 
 def parse(value: bytes, place: object = "datum") -> Any:

@@ -87,7 +87,8 @@ class LevelDbReader(Db):
         plyvel = _plyvel(f"{source}: reading a LevelDB")
         self.view = _view(source)
         try:
-            self.db = plyvel.DB(self.view.name, create_if_missing=False)
+            # Without paranoid checks damage in the log of the last records drops them, unsaid.
+            self.db = plyvel.DB(self.view.name, create_if_missing=False, paranoid_checks=True)
         except plyvel.Error as e:
             self.view.cleanup()
             raise DataError(f"{source}: not a readable LevelDB ({e}); copy it again or make it anew") from None

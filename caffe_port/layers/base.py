@@ -121,6 +121,16 @@ class Layer(nn.Module):
         """Whether it looks at this bottom's values, and not only at its shape."""
         return True
 
+    def replaced_diffs(self, bottom_shapes: list[Shape]) -> tuple[str, ...]:
+        """Blobs whose diff Caffe's backward writes anew, where it adds to all others: of several passes before an
+        update (iter_size) only the last one counts for them."""
+        return ()
+
+    def net_inside(self, bottom_shapes: list[Shape]) -> Any:
+        """The net (a NetParameter) that Caffe's own implementation builds inside this layer, which only its log shows;
+        None: there is none."""
+        return None
+
     def onnx(self, graph: OnnxGraph, bottoms: list[str], tops: list[str]) -> None:
         """Write the layer into `graph`, TEST phase. Layers without an ONNX form raise `self.unsupported(reason)`."""
         raise self.unsupported("it has no ONNX form")

@@ -14,8 +14,7 @@ class Parameter(Layer):
 
     No bottoms. Source: parameter_layer.hpp of BVLC Caffe 1.0, which has no filler either: values come from weights or
     from the program. There blob and top are one memory, so several passes before an update (iter_size) leave the last
-    one's diff, and a loss weight on the top is lost; here diffs add up and the weight counts. It is an `nn.Parameter`
-    handed out.
+    one's diff, as here, and a loss weight on the top is lost, which counts here. It is an `nn.Parameter` handed out.
     """
 
     blob_names = ("w",)
@@ -27,6 +26,9 @@ class Parameter(Layer):
 
     def top_shapes(self, bottom_shapes: list[Shape]) -> list[Shape]:
         return [tuple(self.param.parameter_param.shape.dim)]
+
+    def replaced_diffs(self, bottom_shapes: list[Shape]) -> tuple[str, ...]:
+        return ("w",)
 
     def forward(self) -> Tensor:
         return self.w.view_as(self.w)

@@ -15,6 +15,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from caffe_port.layers.base import Layer, Shape
+from caffe_port.layers.unrolled import unrolled
 
 
 class Recurrent(Layer):
@@ -61,6 +62,8 @@ class Recurrent(Layer):
             raise self.shape_error(f"x {bottom_shapes[0]} has no time step")
         self.top_shapes(bottom_shapes)
         self.state: list[Tensor] | None = None
+        said = f"assuming input batch contains {self.time} timesteps of {bottom_shapes[0][1]} independent streams."
+        self.notes.append(("recurrent_layer.cpp:20", f"Initializing recurrent layer: {said}"))
         weight, bias, static = self.input_blobs
         size = self.gates * p.num_output
         self.add_blob(weight, (size, math.prod(bottom_shapes[0][2:])), p.weight_filler)
@@ -90,6 +93,9 @@ class Recurrent(Layer):
             if shape != state:
                 raise self.shape_error(f"exposed states must be {state}, not {shape}")
         return [(*x[:2], p.num_output)] + [state] * exposed
+
+    def net_inside(self, bottom_shapes: list[Shape]) -> Any:
+        return unrolled(self.param, bottom_shapes, self.static)
 
     def reset(self) -> None:
         """Forget the state: the next forward begins from zeros."""

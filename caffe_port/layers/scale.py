@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from math import prod
 from typing import Any, ClassVar
 
 from torch import Tensor
@@ -18,8 +19,8 @@ class Scale(Layer):
     Bottoms: x of any shape, and optionally the scale, whose shape must be x's axes from `axis` on. Top: like x.
     Blobs: scale (unless it is a bottom) with num_axes of x's axes, () for num_axes 0, filled with 1 unless a filler is
     given; bias of the same shape with bias_term. Raises where the coefficient reaches past x or has other sizes.
-    Where the axes before a learned scale count 1 (axis 0, or a batch of 1), Caffe's gradient of more than one scale
-    replaces what earlier passes of the same update (iter_size) left in the diff; here it adds, as everywhere.
+    Where the axes before a learned scale count 1 (axis 0, or a batch of 1), the gradient of more than one scale
+    replaces what earlier passes of the same update (iter_size) left in the diff, as in Caffe.
     Source: src/caffe/layers/scale_layer.cpp. torch broadcasts from the last axis, Caffe from `axis`.
     """
 
@@ -46,6 +47,13 @@ class Scale(Layer):
         if self.param.scale_param.bias_term:
             coefficient.check(self, axis, shape, tuple(self.bias.shape))
         return [shape]
+
+    def replaced_diffs(self, bottom_shapes: list[Shape]) -> tuple[str, ...]:
+        x, axis = bottom_shapes[0], self.param.scale_param.axis
+        if len(bottom_shapes) > 1 or prod(x[: axis if axis >= 0 else len(x) + axis]) != 1:
+            return ()
+        count = self.scale.numel()
+        return ("scale",) if count > 1 or count == prod(x) else ()
 
     def forward(self, *bottoms: Tensor) -> Tensor:
         axis, x = self.param.scale_param.axis, bottoms[0]

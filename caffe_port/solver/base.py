@@ -232,10 +232,22 @@ class Solver:
         driver = self._driver()
         loss: Tensor | float = 0.0
         for number in range(self.param.iter_size):
+            if number and driver is None:  # the island driver does so by itself
+                self._forget_replaced()
             if number == self.param.iter_size - 1:
                 self.team.last_pass()
             loss = loss + self._forward_backward(driver)
         return loss / self.param.iter_size
+
+    def _forget_replaced(self) -> None:
+        """Clear the diffs that the next pass replaces in Caffe. Where several layers share such a blob, the pass still
+        adds up over them here, while in Caffe the first of them in the file is left."""
+        for node in self.net.graph.nodes:
+            for name in node.layer.replaced_diffs([b.shape for b in node.bottoms]):
+                owner, blob = node.layer.shared.get(name, (node.layer, name))[:2]
+                tensor = getattr(owner, blob)
+                if tensor.grad is not None:
+                    tensor.grad.zero_()
 
     def _forward_backward(self, driver: Islands | None) -> Tensor | float:
         loss = self._forward(driver)
@@ -391,7 +403,8 @@ class Solver:
 
     def _build(self, definition: nets.Definition, message: str, device: torch.device | str, log_nets: bool) -> Net:
         log.info(definition.place, message + definition.source)
-        net = Net(definition.param, phase=definition.param.state.phase, log=log_nets).to(device)
+        param = definition.read()
+        net = Net(param, phase=param.state.phase, log=log_nets).to(device)
         for path in _weight_files(self.param.weights):
             log.info("solver.cpp:72", f"Finetuning from {path}")
             copy_weights(net, path)

@@ -25,7 +25,10 @@ def check_settings(param: Any) -> None:
     if param.average_loss < 1:
         raise SolverError(f"average_loss must be at least 1, but is {param.average_loss}")
     if param.iter_size < 1:
-        raise SolverError(f"iter_size must be at least 1, but is {param.iter_size}")
+        raise SolverError(
+            f"iter_size must be at least 1, but is {param.iter_size}: no data would be seen (with 0 Caffe divides by "
+            "it and makes every weight NaN)"
+        )
     lr_policy.policy(param)
     if param.weight_decay:
         gradient.check_kind(param.regularization_type)

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 
 from caffe_port import hdf5, log
+from caffe_port.errors import NetError
 from caffe_port.net import Net
-from caffe_port.weights import CopySummary, copy_into, read_layers
+from caffe_port.proto.binary import read_net
+from caffe_port.proto.upgrade import upgrade_net
+from caffe_port.weights import CopySummary, copy_into, is_hdf5, read_layers
 
 
 def copy_weights(net: Net, path: str | os.PathLike[str]) -> CopySummary:
@@ -15,9 +19,15 @@ def copy_weights(net: Net, path: str | os.PathLike[str]) -> CopySummary:
     Caffe names every layer of the file that the net lacks, with or without blobs (`Net::CopyTrainedLayersFrom`). The
     summary line is ours, and only there when blobs were left out on either side.
     """
-    layers = read_layers(path)
-    if str(path).endswith(".h5") and log.first_time("hdf5.cpp:33"):
-        log.info("hdf5.cpp:33", "Datatype class: H5T_FLOAT")
+    if is_hdf5(path):
+        layers = read_layers(path)
+        if log.first_time("hdf5.cpp:33"):
+            log.info("hdf5.cpp:33", "Datatype class: H5T_FLOAT")
+    else:
+        file = read_net(path)
+        layers = file.layers
+        with contextlib.suppress(NetError):  # blobs go by names: they are good whatever else the definition has
+            upgrade_net(file.param, str(path))
     known = {node.name for node in net.graph.nodes}
     for layer in layers:
         if layer.name not in known:

@@ -37,8 +37,8 @@ def watched(net: Net) -> Islands:
                 _say(
                     "net.cpp:621", "Backward", node.name, f"bottom blob {bottom.name} diff", net.blobs[bottom.name].diff
                 )
-        for i, (name, blob) in enumerate(zip(node.layer.present_blobs, node.layer.blobs, strict=True)):
-            if blob.requires_grad:
+        for i, (name, learns) in enumerate(zip(node.layer.present_blobs, node.param_propagate_down, strict=True)):
+            if learns:
                 owner = Islands._owner(node, name)
                 diff = owner.grad if owner.grad is not None else torch.zeros_like(owner)
                 _say("net.cpp:632", "Backward", node.name, f"param blob {i} diff", diff)

@@ -6,6 +6,7 @@ Source: `Solver::InitTrainNet` and `InitTestNets`, src/caffe/solver.cpp.
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,24 +20,25 @@ TRAIN_FIELDS = ("net", "net_param", "train_net", "train_net_param")
 
 @dataclass(frozen=True)
 class Definition:
-    """A net to build: where its definition comes from, in the words of Caffe's log, and the definition in its state."""
+    """A net to build: where its definition comes from, in the words of Caffe's log, and what gives the definition in
+    its state. Caffe logs the words before it reads a net to train, but after it has read all nets to test."""
 
     place: str
     source: str
-    param: Any
+    read: Callable[[], Any]
 
 
 def train_net(param: Any) -> Definition:
     """The one net to train; the field that gives it must be one of TRAIN_FIELDS, alone."""
     field = train_field(param)
-    definition = _read(getattr(param, field), field)
     place, source = {
         "train_net_param": ("solver.cpp:88", "specified in train_net_param."),
         "train_net": ("solver.cpp:92", f"from train_net file: {param.train_net}"),
         "net_param": ("solver.cpp:97", "specified in net_param."),
         "net": ("solver.cpp:102", f"from net file: {param.net}"),
     }[field]
-    return Definition(place, source, _with_state(definition, caffe_pb2.TRAIN, param.train_state))
+    value = getattr(param, field)
+    return Definition(place, source, lambda: _with_state(_read(value, field), caffe_pb2.TRAIN, param.train_state))
 
 
 def train_field(param: Any) -> str:
@@ -53,9 +55,13 @@ def test_nets(param: Any) -> list[Definition]:
     """The test nets, as `test_sources` lists them."""
     named = test_sources(param)
     states = list(param.test_state) or [caffe_pb2.NetState()] * len(named)
+    read = [
+        _with_state(_read(value, field), caffe_pb2.TEST, state)
+        for (field, _, value), state in zip(named, states, strict=True)
+    ]
     return [
-        Definition("solver.cpp:190", source, _with_state(_read(value, field), caffe_pb2.TEST, state))
-        for (field, source, value), state in zip(named, states, strict=True)
+        Definition("solver.cpp:190", source, lambda net=net: net)
+        for (_, source, _), net in zip(named, read, strict=True)
     ]
 
 

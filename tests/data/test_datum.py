@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from caffe_port.data.datum import encode_datum, label, layout, parse, to_array
+from caffe_port.data.datum import Where, encode_datum, label, layout, parse, to_array
 from caffe_port.errors import DataError
 from caffe_port.proto import caffe_pb2
 
@@ -131,3 +131,11 @@ def test_no_layout() -> None:
 def test_only_three_axes() -> None:
     with pytest.raises(DataError, match=r"3 axes .* not of shape \(2, 2\)"):
         encode_datum(np.ones((2, 2)))
+
+
+@pytest.mark.parametrize(
+    "key, shown",
+    [(b"00001_cat.jpg", "00001_cat.jpg"), ("貓".encode(), "貓"), (b"\0\n", r"\x00\n"), (b"k" * 600, "k" * 511 + "...")],
+)
+def test_a_key_is_shown_on_one_line_of_bounded_length(key: bytes, shown: str) -> None:
+    assert str(Where("db", key)) == f"db: record '{shown}'"

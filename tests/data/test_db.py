@@ -216,6 +216,20 @@ def test_broken(damage: Damage, backend: int, message: str, tmp_path: Path) -> N
         db.cursor()
 
 
+def test_a_leveldb_whose_log_is_damaged_is_refused_not_shortened(tmp_path: Path) -> None:
+    pytest.importorskip("plyvel", reason="optional package")
+    path = tmp_path / "db"
+    with create_db(path, LEVELDB) as out:
+        for i in range(10):
+            out.put(b"%d" % i, b"value" * 50)
+    (log,) = path.glob("*.log")
+    content = bytearray(log.read_bytes())
+    content[500] ^= 1
+    log.write_bytes(content)
+    with pytest.raises(DataError, match=re.escape(str(path)) + r": not a readable LevelDB .*checksum mismatch"):
+        open_db(path, LEVELDB)
+
+
 @pytest.mark.parametrize("size", range(8192, 120_000, 4096))
 def test_every_length_is_safe(size: int, tmp_path: Path) -> None:
     """Cut anywhere, a file is refused or reads to its end: LMDB itself would kill the process."""

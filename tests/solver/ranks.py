@@ -37,7 +37,12 @@ def run(jobs: list[Job], world: int, timeout: float = 120) -> list[str]:
             )
             for rank in range(world)
         ]
-        said = [process.communicate(timeout=timeout)[1] for process in processes]
+        try:
+            said = [process.communicate(timeout=timeout)[1] for process in processes]
+        except subprocess.TimeoutExpired:
+            for process in processes:  # leaving the block would wait for them
+                process.kill()
+            raise
     errors = [line for one in said for line in one.splitlines() if not line.startswith("I2")]
     assert [process.returncode for process in processes] == [0] * world, "\n".join(errors)
     return said

@@ -55,4 +55,7 @@ def test_run(case, islands, tmp_path, monkeypatch, capfd):
             for name in names:
                 if isinstance(expected[name], h5py.Dataset):
                     want = np.asarray(expected[name])
+                    if want.dtype.kind == "S":  # learned_net
+                        assert mine[name][()] == want
+                        continue
                     np.testing.assert_allclose(mine[name], want, rtol=0, atol=2e-4 * max(np.abs(want).max(), 1e-6))
