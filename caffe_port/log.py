@@ -2,7 +2,7 @@
 
 `I1123 05:09:50.758400  7577 solver.cpp:45] message`: level, date, time, process, the place in Caffe that says this.
 Callers name Caffe's place (`solver.cpp:239`), because log parsers search for it. The year is not there, as Caffe's own
-extract_seconds.py and parse_log.py demand. glog gives it since its version 0.6; here its GLOG_log_year_in_prefix=1 does.
+extract_seconds.py and parse_log.py demand; glog gives it since 0.6, and here with its GLOG_log_year_in_prefix=1.
 """
 
 from __future__ import annotations
