@@ -11,9 +11,10 @@ from caffe_port import log
 
 
 @pytest.mark.parametrize(
-    ("flag", "stamp"), [(None, r"I20\d{6}"), ("1", r"I20\d{6}"), ("0", r"I\d{4}"), ("false", r"I\d{4}")]
+    ("flag", "stamp"), [(None, r"I\d{4}"), ("0", r"I\d{4}"), ("1", r"I20\d{6}"), ("true", r"I20\d{6}")]
 )
-def test_the_year_is_there_unless_glogs_own_flag_takes_it_away(flag, stamp, monkeypatch):
+def test_the_year_is_there_if_glogs_own_flag_asks_for_it(flag, stamp, monkeypatch):
+    monkeypatch.delenv("GLOG_log_year_in_prefix", raising=False)
     if flag is not None:
         monkeypatch.setenv("GLOG_log_year_in_prefix", flag)
     said = log.line("I", "solver.cpp:239", "Iteration 0")

@@ -30,7 +30,7 @@ def gpu_ids(flag: str | None, solver: Any = None) -> list[int]:
         log.warn("common.cpp:152", f"{asker}, but no CUDA device can be used here; running on the CPU")
         return []
     for number in wanted:
-        if number >= visible:
+        if not 0 <= number < visible:
             raise CaffeError(f"{asker}: there is no GPU {number}; {visible} can be used, numbered from 0")
     return wanted
 
@@ -69,7 +69,9 @@ def first_of(ids: list[int], flag: str | None) -> torch.device:
 def announce(flag: str | None, use_cpu: str, use_gpu: str, place: int = 0, processes: int = 1) -> torch.device:
     """The device of `test` and `time`, with the line that each of them logs at its own place in Caffe's source."""
     ids = of_process(gpu_ids(flag), flag, place, processes)
-    device = first_of(ids, flag)
+    if len(ids) > 1:
+        log.warn(use_gpu, f"--gpu={flag}: GPU {ids[0]} alone is used, as in Caffe")
+    device = first_of(ids[:1], flag)
     if ids:
         log.info(use_gpu, f"Use GPU with device ID {ids[0]}")
     else:

@@ -36,9 +36,11 @@ def run(args: argparse.Namespace) -> int:
             "Minor revision number": device.minor,
             "Name": device.name,
             "Total global memory": device.total_memory,
+            "Total shared memory per block": getattr(device, "shared_memory_per_block", None),
             "Warp size": getattr(device, "warp_size", 32),
             "Number of multiprocessors": device.multi_processor_count,
         }
         for name, value in facts.items():
-            info("common.cpp:182", f"{name + ':':<30} {value}")
+            if value is not None:  # some versions of torch do not tell all
+                info("common.cpp:182", f"{name + ':':<30} {value}")
     return 0

@@ -4,9 +4,51 @@ from __future__ import annotations
 
 import argparse
 import re
+import sys
 from collections.abc import Sequence
+from typing import Any
 
 _FLAG = re.compile(r"-{1,2}([A-Za-z][\w-]+)(=.*)?", re.DOTALL)
+TRUE, FALSE = ("true", "t", "1", "yes", "y"), ("false", "f", "0", "no", "n")
+CAFFES = (
+    "gpu", "solver", "model", "phase", "level", "stage", "snapshot", "weights", "iterations", "sigint_effect",
+    "sighup_effect",
+)  # fmt: skip
+"""The flags of Caffe's one program, which all its commands take; each reads some of them."""
+
+
+class Parser(argparse.ArgumentParser):
+    """argparse with gflags' switches: every `store_true` is on as `--x` or `--x=true`, off as `--nox` or `--x=false`,
+    never takes the next word for its value, and the last one counts."""
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        self.names: set[str] = set()
+        self.switches: set[str] = set()
+        fixed = {"allow_abbrev": False, "formatter_class": argparse.RawDescriptionHelpFormatter}
+        super().__init__(*args, **{**fixed, **options})
+
+    def add_argument(self, *names: Any, **options: Any) -> argparse.Action:
+        action = super().add_argument(*names, **options)
+        self.names.add(action.dest)
+        if options.get("action") == "store_true":
+            self.switches.add(action.dest)
+            super().add_argument(
+                f"--no{action.dest}", dest=action.dest, action="store_false", default=False, help=argparse.SUPPRESS
+            )
+        return action
+
+    def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
+        words = sys.argv[1:] if args is None else args
+        return super().parse_known_args([self._switch(word) for word in words], namespace)
+
+    def _switch(self, word: str) -> str:
+        """`--x=true` as `--x`, `--x=false` as `--nox`."""
+        match = re.fullmatch(r"--(\w+)=(.*)", word)
+        if not match or match[1] not in self.switches:
+            return word
+        if match[2].lower() not in TRUE + FALSE:
+            self.error(f"--{match[1]} is a switch: true or false, not '{match[2]}'")
+        return f"--{'no' * (match[2].lower() in FALSE)}{match[1]}"
 
 
 def normalise(argv: Sequence[str], commands: Sequence[str] = ()) -> list[str]:
@@ -29,6 +71,29 @@ def normalise(argv: Sequence[str], commands: Sequence[str] = ()) -> list[str]:
         elif "--preflight" in out:
             out.insert(0, "inspect")
     return out
+
+
+def add_log(parser: argparse.ArgumentParser) -> None:
+    """glog's flags: where the log goes."""
+    parser.add_argument("--log_dir", metavar="DIR", help="write the log to a file in this folder too")
+    parser.add_argument("--minloglevel", type=int, choices=range(4), help="leave out INFO (1), WARNING too (2)")
+    for name in ("logtostderr", "alsologtostderr"):  # where it always goes
+        parser.add_argument(f"--{name}", action="store_true", help=argparse.SUPPRESS)
+
+
+def add_unused(parser: Parser) -> None:
+    """Caffe's flags that this command does not read: taken, as Caffe takes them, and told to be without effect."""
+    for name in CAFFES:
+        if name not in parser.names:
+            parser.add_argument(f"--{name}", action=_Unused, default=argparse.SUPPRESS, help=argparse.SUPPRESS)
+
+
+class _Unused(argparse.Action):
+    def __call__(self, parser: Any, namespace: Any, values: Any, option_string: str | None = None) -> None:
+        from caffe_port import log
+
+        command = parser.prog.split()[-1]
+        log.warn("caffe.cpp:420", f"{command} does not read --{self.dest}, as in Caffe: it has no effect")
 
 
 def add_gpu(parser: argparse.ArgumentParser) -> None:

@@ -56,19 +56,19 @@ def run(args: argparse.Namespace) -> int:
                 islands.backward(i, i)
                 backward[i] += _now(device)
             took = _now(device) - start
-            info("caffe.cpp:394", f"Iteration: {iteration + 1} forward-backward time: {took:.4g} ms.")
+            info("caffe.cpp:394", f"Iteration: {iteration + 1} forward-backward time: {took:g} ms.")
             if shown is not None:
                 shown.update(iteration + 1)
     total = _now(device) - total
 
     info("caffe.cpp:397", "Average time per layer: ")
     for node, ahead, back in zip(net.graph.nodes, forward, backward, strict=True):
-        info("caffe.cpp:400", f"{node.name:>10}\tforward: {ahead / args.iterations:.4g} ms.")
-        info("caffe.cpp:403", f"{node.name:>10}\tbackward: {back / args.iterations:.4g} ms.")
-    info("caffe.cpp:408", f"Average Forward pass: {sum(forward) / args.iterations:.6g} ms.")
-    info("caffe.cpp:410", f"Average Backward pass: {sum(backward) / args.iterations:.6g} ms.")
-    info("caffe.cpp:412", f"Average Forward-Backward: {total / args.iterations:.6g} ms.")
-    info("caffe.cpp:414", f"Total Time: {total:.6g} ms.")
+        info("caffe.cpp:400", f"{node.name:>10}\tforward: {ahead / args.iterations:g} ms.")
+        info("caffe.cpp:403", f"{node.name:>10}\tbackward: {back / args.iterations:g} ms.")
+    info("caffe.cpp:408", f"Average Forward pass: {sum(forward) / args.iterations:g} ms.")
+    info("caffe.cpp:410", f"Average Backward pass: {sum(backward) / args.iterations:g} ms.")
+    info("caffe.cpp:412", f"Average Forward-Backward: {total / args.iterations:g} ms.")
+    info("caffe.cpp:414", f"Total Time: {total:g} ms.")
     info("caffe.cpp:415", "*** Benchmark ends ***")
     return 0
 

@@ -27,7 +27,8 @@ def never() -> Action:
 def signals(sigint: Action = Action.STOP, sighup: Action = Action.SNAPSHOT) -> Iterator[Poll]:
     """Turn SIGINT (Ctrl-C) and SIGHUP into requests while the block runs; yields the function to poll.
 
-    A second Ctrl-C while the first is still unanswered raises KeyboardInterrupt: a hung data source can be left.
+    Where Ctrl-C stops, a second one while the first is still unanswered raises KeyboardInterrupt: a hung data source
+    can be left.
     Source: `SignalHandler`, src/caffe/util/signal_handler.cpp. Outside the main thread Python allows no handlers, and
     nothing is ever requested.
     """
@@ -40,7 +41,7 @@ def signals(sigint: Action = Action.STOP, sighup: Action = Action.SNAPSHOT) -> I
     pending: set[int] = set()
 
     def note(number: int, frame: object) -> None:
-        if number == signal.SIGINT and number in pending:
+        if number == signal.SIGINT and sigint is Action.STOP and number in pending:
             raise KeyboardInterrupt
         pending.add(number)
 

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 import torch
 
+from caffe_port import __version__
 from caffe_port.cli.flags import normalise
-from caffe_port.cli.main import COMMANDS, main
+from caffe_port.cli.main import COMMANDS, main, parser
 from tests.solver import valley
 
 NAMES = [module.NAME for module in COMMANDS]
@@ -28,6 +31,59 @@ SPELLINGS = [
 @pytest.mark.parametrize("given, expected", SPELLINGS)
 def test_spelling(given, expected):
     assert normalise(given.split(), NAMES) == expected.split()
+
+
+SWITCHES = [
+    ("", False), ("-sync_bn", True), ("--sync-bn=true", True), ("--sync_bn=0", False), ("-sync_bn --nosync_bn", False),
+    ("-nosync_bn -sync_bn=yes", True), ("-logtostderr=1 -sync_bn", True),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("words, on", SWITCHES)
+def test_switches_as_gflags_have_them(words, on):
+    args = parser().parse_args(normalise(["train", "-solver=s", *words.split()], NAMES))
+    assert args.sync_bn is on
+
+
+def test_a_switch_takes_no_other_value(capsys):
+    with pytest.raises(SystemExit):
+        parser().parse_args(["train", "--solver=s", "--sync_bn=maybe"])
+    assert "--sync_bn is a switch: true or false, not 'maybe'" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("name", ["train", "test", "time", "device_query"])
+def test_a_command_takes_all_flags_of_caffes_program_and_tells_those_it_does_not_read(name, capsys):
+    given = {"solver": "s", "model": "m", "weights": "w", "phase": "TEST", "sighup_effect": "none", "iterations": "3"}
+    parser().parse_args([name, *(f"--{flag}={value}" for flag, value in given.items())])
+    said = capsys.readouterr().err
+    read = {"train": "solver weights sighup_effect iterations", "test": "model weights iterations",
+            "time": "model phase iterations", "device_query": ""}[name].split()  # fmt: skip
+    for flag in given:
+        assert (f"{name} does not read --{flag}, as in Caffe" in said) == (flag not in read)
+
+
+def test_version(capsys):
+    with pytest.raises(SystemExit) as end:
+        main(["--version"])
+    assert end.value.code == 0 and capsys.readouterr().out == f"caffe-port version {__version__}\n"
+
+
+def test_log_dir_keeps_the_log_and_the_error_that_ends_it(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("RANK", "0")
+    valley.write(tmp_path)
+    (tmp_path / "logs").mkdir()
+    assert main(["train", "-solver=solver.prototxt", "-log_dir=logs", "-logtostderr"]) == 0
+    (file,) = (p for p in (tmp_path / "logs").iterdir() if not p.is_symlink())
+    kept = (tmp_path / "logs" / "caffe-port.INFO").read_text()
+    assert kept == file.read_text() and kept.splitlines()[3:] == capsys.readouterr().err.splitlines()
+    assert main(["train", "-solver=none.prototxt", "-log_dir=logs"]) == 1
+    assert "] none.prototxt: cannot be read" in (tmp_path / "logs" / "caffe-port.INFO").read_text()
+    capsys.readouterr()
+    assert main(["train", "-solver=solver.prototxt", "-log_dir=nowhere"]) == 1
+    assert re.fullmatch("caffe-port: error: nowhere/.*: No such file or directory\n", capsys.readouterr().err)
+    assert main(["train", "-solver=solver.prototxt", "-minloglevel=2"]) == 0
+    assert capsys.readouterr().err == ""
 
 
 def test_help_names_every_command(capsys):
@@ -109,10 +165,22 @@ def test_a_gpu_that_is_not_there_beside_others(tmp_path, monkeypatch, capsys):
     for flag, message in [
         ("5", "there is no GPU 5; 2 can be used"),
         ("x", "give GPU numbers"),
+        ("-1", "there is no GPU -1; 2 can be used"),
         ("0,1", "give a single number"),
     ]:
         assert main(["train", "--solver", valley.write(tmp_path), f"--gpu={flag}"]) == 1
         assert message in capsys.readouterr().err
+
+
+def test_test_and_time_use_the_first_gpu_as_in_caffe(monkeypatch, capsys):
+    from caffe_port.cli.device import announce
+
+    monkeypatch.setattr("torch.cuda.is_available", lambda: True)
+    monkeypatch.setattr("torch.cuda.device_count", lambda: 2)
+    monkeypatch.setattr("torch.cuda.set_device", lambda number: None)
+    assert announce("1,0", "caffe.cpp:275", "caffe.cpp:266").index == 1
+    said = capsys.readouterr().err
+    assert "GPU 1 alone is used, as in Caffe" in said and "Use GPU with device ID 1" in said
 
 
 def test_device_query_without_a_gpu(monkeypatch, capsys):

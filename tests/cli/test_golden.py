@@ -15,7 +15,7 @@ from caffe_port.proto.binary import read_net, read_solverstate
 GOLDEN = Path(__file__).parents[1] / "golden" / "cli"
 # Said by Caffe's reading threads, at moments of their own.
 OF_THREADS = ("Waiting for data", "Restarting data prefetching from start.")
-STAMP = re.compile(r"^([IWEF])\d{8} \d\d:\d\d:\d\d\.\d{6} +\d+ ")
+STAMP = re.compile(r"^([IWEF])\d{4,8} \d\d:\d\d:\d\d\.\d{6} +\d+ ")
 OWN = [  # of each run: its times, and the loss of weights that no seed decided
     (re.compile(r"\(\S+ iter/s, \S+s/(\d+) iters\)"), r"(... /\1 iters)"),
     (re.compile(r"Initial loss: .*"), "Initial loss: that of a random start"),

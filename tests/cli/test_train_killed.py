@@ -22,6 +22,7 @@ from caffe_port.proto.binary import read_net, read_solverstate
 from caffe_port.solver import resume
 from tests.solver import drawn, ranks
 
+HANG = 600  # seconds after which a process counts as hung, however busy the machine is
 MORE = "momentum: 0.9 snapshot: 1"
 LONG = drawn.SOLVER.replace("max_iter: 6", "max_iter: 1000000")
 WIDE = """
@@ -54,11 +55,11 @@ def started(argv: list[str], **how) -> Iterator[subprocess.Popen]:
         finally:
             process.terminate()  # torchrun then ends its workers
             with contextlib.suppress(subprocess.TimeoutExpired):
-                process.wait(timeout=10)
+                process.wait(timeout=60)
             process.kill()
 
 
-def wait_for(condition: Callable[[], bool], process: subprocess.Popen, seconds: float = 60) -> None:
+def wait_for(condition: Callable[[], bool], process: subprocess.Popen, seconds: float = HANG) -> None:
     until = time.monotonic() + seconds
     while not condition():
         assert process.poll() is None, "it ended by itself"
@@ -122,7 +123,7 @@ def test_a_rank_that_is_killed_ends_the_run_and_leaves_the_snapshots(tmp_path):
         wait_for(lambda: len(finished(tmp_path)) > 1, job)
         (victim,) = [pid for pid in children(job.pid) if rank_of(pid) == "1"]
         os.kill(victim, signal.SIGKILL)
-        assert job.wait(timeout=60) != 0
+        assert job.wait(timeout=HANG) != 0
     last, text = check(tmp_path), said.read_text()
     errors = re.findall(r"^caffe-port: error: (.*)$", text, re.MULTILINE)
     assert len(errors) <= 1  # rank 0 may have been stopped before it could speak

@@ -47,6 +47,14 @@ def test_a_second_ctrl_c_that_nobody_answers_interrupts():
         send(signal.SIGINT)
 
 
+@pytest.mark.parametrize("effect", [Action.SNAPSHOT, Action.NONE])
+def test_a_second_ctrl_c_interrupts_only_what_the_first_was_to_stop(effect):
+    with signals(sigint=effect) as poll:
+        send(signal.SIGINT)
+        send(signal.SIGINT)
+        assert poll() is effect and poll() is Action.NONE
+
+
 def test_other_threads_get_no_requests():
     found = []
 

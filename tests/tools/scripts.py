@@ -12,7 +12,7 @@ from caffe_port import log
 
 ROOT = Path(__file__).parents[2]
 GOLDEN = ROOT / "tests" / "golden"
-STAMP = re.compile(r"^([IWEF])\d{8} \d\d:\d\d:\d\d\.\d{6} +\d+ ", re.MULTILINE)
+STAMP = re.compile(r"^([IWEF])\d{4,8} \d\d:\d\d:\d\d\.\d{6} +\d+ ", re.MULTILINE)
 
 
 def load(name: str) -> ModuleType:
