@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import ast
-import json
 from pathlib import Path
 from typing import Any
 
@@ -199,12 +198,13 @@ def run_prototxt(args: argparse.Namespace) -> int:
 def _prepared(folder: str) -> dict[str, Any]:
     """What the manifest of a prepared data set says about the net for it."""
     from caffe_port.errors import DataError
+    from caffe_port.par.prepare import finished
 
+    parameters = finished(folder)["parameters"]
     try:
-        parameters = json.loads(Path(folder, "prepare.json").read_text())["parameters"]
         attributes = Path(folder, "attributes.txt").read_text().splitlines()
         classes = Path(folder, "classes.txt").read_text().splitlines()
-    except (OSError, ValueError, KeyError) as error:
+    except (OSError, ValueError) as error:
         raise DataError(f"--data {folder}: not a folder that `par prepare` finished: {error}") from None
     images = {f"{split}_images": count for split, count in parameters["splits"].items() if split in ("train", "test")}
     return {

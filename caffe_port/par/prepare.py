@@ -84,6 +84,18 @@ def prepare(
     return manifest["summary"]
 
 
+def finished(folder: str | os.PathLike[str]) -> dict[str, Any]:
+    """The manifest of a folder that `prepare` has finished; DataError where it is none, or not yet."""
+    path = Path(folder, MANIFEST)
+    try:
+        manifest = json.loads(path.read_text(encoding="utf-8"))
+        if not (manifest["finished"] and manifest["parameters"]["splits"]):
+            raise DataError(f"{folder}: `par prepare` was interrupted there; the same command goes on")
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise DataError(f"{folder}: not a folder that `par prepare` finished: {error}") from None
+    return manifest
+
+
 def _order(dataset: Dataset, split: str, limit: int | Mapping[str, int] | None, seed: int) -> np.ndarray:
     """The split's record numbers, shuffled; every split has its own stream, so that no limit disturbs another split."""
     indices = np.asarray(dataset.indices(split))

@@ -76,11 +76,12 @@ def _tall(image: np.ndarray) -> np.ndarray:
 
 
 def _key(pictures: Mapping[str, np.ndarray], classes: Sequence[str]) -> str:
+    maps = [pictures[name] for name in ("seg", "seg1", "seg2") if name in pictures]
+    return colour_key({c for labels in maps for c in np.unique(labels).tolist()}, classes)
+
+
+def colour_key(present: set[int], classes: Sequence[str]) -> str:
     """The colours of the classes that occur."""
-    present: set[int] = set()
-    for name in ("seg", "seg1", "seg2"):
-        if name in pictures:
-            present |= set(np.unique(pictures[name]).tolist())
     spots = []
     for c in sorted(present & set(range(len(classes)))):
         r, g, b = colour_labels(np.array([[c]], np.uint8))[0, 0].tolist()

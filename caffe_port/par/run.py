@@ -4,9 +4,9 @@
                          parser's folder solver.prototxt
     finish(run)          measures, conversions, parity, and the page report.html, from what training left
 
-Training leaves run.json (settings), log_<stage>.log (Caffe's lines), <stage>_iter_N.caffemodel and .solverstate. Both
-functions go on from what is there: a finished stage is not trained again, an interrupted one resumes from its last
-snapshot.
+Training leaves run.json (settings), log_<stage>.log (Caffe's lines), <stage>_iter_N.caffemodel, .solverstate and
+.resume. Both functions go on from what is there: a finished stage is not trained again, an interrupted one resumes from
+its last snapshot, data and random streams included, so that it comes out as if nothing had happened, bit for bit.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from caffe_port.errors import CaffeError, DataError
 from caffe_port.par.evaluate import Evaluation, evaluate
 from caffe_port.par.report import STAGES, write_report
 from caffe_port.proto.load import read_solver
-from caffe_port.solver import Solver
+from caffe_port.solver import Solver, resume
 from caffe_port.solver.actions import Poll, never
 
 SOLVERS = {**{stage: f"solver_{stage}.prototxt" for stage in STAGES}, "parser": "solver.prototxt"}
@@ -81,9 +81,12 @@ def _train_stage(
     with open(run / f"log_{stage}.log", "a" if states else "w", encoding="utf-8") as lines:
         log.redirect(lines, record=True)
         try:
-            solver = Solver(param, device=device, poll=poll, log_nets=False)
+            solver = Solver(param, device=device, poll=poll, log_nets=False, exact_resume=True)
             if states:
+                # A snapshot of `caffe-port train` may lack the third file; from that the data begin anew, as in Caffe.
+                solver.exact_resume = Path(resume.file_name(states[-1])).is_file()
                 solver.restore(states[-1])
+                solver.exact_resume = True
             elif weights:
                 for path in weights:
                     solver.net.copy_from(path)

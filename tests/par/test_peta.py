@@ -150,8 +150,8 @@ def test_no_folder_of_pictures(tmp_path):
     "content, message",
     [
         (None, "PETA.mat is missing"),
-        (b"MATLAB 7.3 MAT-file, Platform: GLNXA64" + b" " * 474 + b"\x89HDF\r\n\x1a\n", "'-v7'"),
-        (b"\x89HDF\r\n\x1a\n" + b"\0" * 600, "'-v7'"),
+        (b"MATLAB 7.3 MAT-file, Platform: GLNXA64" + b" " * 474 + b"\x89HDF\r\n\x1a\n", "file of version 7.3"),
+        (b"\x89HDF\r\n\x1a\n" + b"\0" * 600, "file of version 7.3"),
         (b"", "not a readable MAT file"),
         (b"<!DOCTYPE html><html>" * 20, "not a readable MAT file"),
     ],

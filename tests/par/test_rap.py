@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+import scipy.io
 
 from caffe_port.errors import DataError
 from caffe_port.par.datasets.base import IGNORE
@@ -81,6 +82,22 @@ def few_pictures(struct):
     struct["imagesname"] = struct["imagesname"][:-1]
 
 
+def empty_name(struct):
+    struct["imagesname"][4, 0] = ""
+
+
+def empty_cell(struct):
+    struct["imagesname"][4, 0] = np.zeros((0, 0))
+
+
+def same_attribute(struct):
+    struct["attribute_eng"][7, 0] = struct["attribute_eng"][2, 0]
+
+
+def same_picture(struct):
+    struct["imagesname"][7, 0] = struct["imagesname"][2, 0]
+
+
 def no_partition(struct):
     del struct["partion"]
 
@@ -94,14 +111,19 @@ def no_partition(struct):
         (few_names, "attribute_eng has 50 names, the evaluation needs the first 51"),
         (few_columns, "expected numbers in 51 columns or more"),
         (few_pictures, "imagesname has 11 names but label 12 rows"),
+        (empty_name, "imagesname, cell 5, is empty"),
+        (empty_cell, "imagesname, cell 5, is not a text"),
+        (same_attribute, f"rap: two attributes are called '{published('rap')[2].name}'"),
+        (same_picture, "rap: two records are called 'CAM02-2014_frame2-line1'"),
         (no_partition, "field 'partion' is missing"),
     ],
 )
 def test_wrong_trees(tmp_path, harm, message):
-    struct = rap_struct()
+    root, struct = write_rap(tmp_path, rap_struct()), rap_struct()
     harm(struct)
+    scipy.io.savemat(root / "RAP_annotation.mat", {"RAP_annotation": struct})
     with pytest.raises(DataError, match=message):
-        Rap(write_rap(tmp_path, struct))
+        Rap(root)
 
 
 def test_missing_pictures(tmp_path):
@@ -112,10 +134,3 @@ def test_missing_pictures(tmp_path):
     with pytest.raises(DataError, match="1 of 12 pictures are missing"):
         Rap(root)
     assert len(Rap(root, missing="skip").splits["test"]) == 2
-
-
-def test_version_7_3(tmp_path):
-    head = b"MATLAB 7.3 MAT-file, Platform: PCWIN64".ljust(512) + b"\x89HDF\r\n\x1a\n"
-    (tmp_path / "RAP_annotation.mat").write_bytes(head)
-    with pytest.raises(DataError, match=r"version 7\.3; save it again .*'RAP_annotation', '-v7'"):
-        Rap(tmp_path)

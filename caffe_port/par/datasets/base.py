@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 from abc import ABC, abstractmethod
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -69,6 +70,9 @@ class Dataset(ABC):
                 f"{self.name}: labels are {self.labels.shape[0]} x {self.labels.shape[1]}, but there are "
                 f"{len(self.keys)} records and {len(self.attributes)} attributes"
             )
+        for what, given in (("attributes", self.attributes), ("classes", self.classes), ("records", self.keys)):
+            if twice := [name for name, times in Counter(given).items() if times > 1]:
+                raise DataError(f"{self.name}: two {what} are called '{twice[0]}'; their names must differ")
 
     def __len__(self) -> int:
         return len(self.keys)

@@ -9,12 +9,13 @@ import numpy as np
 import scipy.io
 
 from caffe_port.errors import DataError
+from caffe_port.par.datasets import matlab_hdf5
 
 _HDF5 = b"\x89HDF\r\n\x1a\n"
 
 
 def load(path: Path, name: str) -> np.ndarray:
-    """Variable `name` of a MAT file of version 5 to 7 (version 4 holds no structs; version 7.3 is HDF5)."""
+    """Variable `name` of a MAT file of version 5 to 7.3 (version 4 holds no structs)."""
     try:
         with open(path, "rb") as f:
             head = f.read(1024)
@@ -23,10 +24,7 @@ def load(path: Path, name: str) -> np.ndarray:
     except OSError as error:
         raise DataError(f"{path} cannot be read: {error}") from error
     if head.startswith(b"MATLAB 7.3") or _HDF5 in head:
-        raise DataError(
-            f"{path} is a MAT file of version 7.3; save it again in MATLAB as version 7: "
-            f"load('{path.name}'); save('{path.name}', '{name}', '-v7')"
-        )
+        return matlab_hdf5.load(path, name)
     try:
         content = scipy.io.loadmat(str(path), variable_names=[name])
     except Exception as error:  # scipy raises a dozen kinds on damaged files, zlib's and struct's among them
@@ -68,6 +66,8 @@ def names(path: Path, what: str, cells: np.ndarray) -> list[str]:
         if text.dtype.kind != "U":
             raise DataError(f"{path}: {what}, cell {i + 1}, is not a text")
         out.append("".join(text.ravel().tolist()).strip())
+        if not out[-1]:
+            raise DataError(f"{path}: {what}, cell {i + 1}, is empty")
     return out
 
 

@@ -159,7 +159,7 @@ def answers(asked: list[Answer]) -> str:
     note = (
         f'<p class="note">Change in points; the line in the middle is no change, the ends are ±{reach:.1f}. Dots: '
         "seeds. Bar: 95 % of what other test pictures would give (paired bootstrap). Diamond: the paper. “Yes” and "
-        "“No” need all seeds and the whole bar on one side.</p>"
+        "“No” are by mA, and need all seeds and the whole bar on one side.</p>"
     )
     return f"<h2>What it answers</h2>{''.join(parts)}{note}"
 

@@ -25,6 +25,7 @@ from caffe_port.par import start_weights
 from caffe_port.par.evaluate import evaluate
 from caffe_port.par.experiment.plan import Job, Plan
 from caffe_port.par.network import generate
+from caffe_port.par.prepare import finished
 from caffe_port.par.run import snapshots
 from caffe_port.proto import load
 from caffe_port.proto.load import read_solver
@@ -37,11 +38,11 @@ PICTURES = 16
 def prepared(data: str | Path) -> dict[str, Any]:
     """What the manifest of a prepared data set says about a net for it."""
     folder = Path(data)
+    parameters = finished(folder)["parameters"]
     try:
-        parameters = json.loads((folder / "prepare.json").read_text(encoding="utf-8"))["parameters"]
         count = {n: len((folder / f"{n}.txt").read_text().splitlines()) for n in ("attributes", "classes")}
         mean = tuple(float(line) for line in (folder / "mean_bgr.txt").read_text().split())
-    except (OSError, ValueError, KeyError) as error:
+    except (OSError, ValueError) as error:
         raise DataError(f"{folder}: not a folder that `par prepare` finished: {error}") from None
     lacking = {"train", "test"} - set(parameters["splits"])
     if lacking:

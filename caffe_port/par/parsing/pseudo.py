@@ -30,6 +30,7 @@ from caffe_port.errors import DataError
 from caffe_port.par.datasets.base import IGNORE, Dataset
 from caffe_port.par.parsing.evaluate import class_names
 from caffe_port.par.pictures import contact_sheet, legend, palette, save_png
+from caffe_port.par.prepare import finished
 from caffe_port.par.use.model import Model
 from caffe_port.par.use.sources import VIDEOS, files, keys, upright
 
@@ -92,36 +93,40 @@ def label_databases(
 ) -> dict[str, Any]:  # fmt: skip
     """Write `<split>_seg_lmdb` for every split of a prepared data set, with the keys of its pictures; the summary.
 
-    `out` None: in place. There each old database is replaced once its new one is complete, and prepare.json and
-    classes.txt say whose labels they are.
+    `out` None: in place. There each old database is replaced once its new one is complete, and prepare.json says whose
+    labels they are. Labels made before the data were prepared anew are made again.
     """
     folder = Path(data)
     target = Path(out) if out is not None else folder
-    try:
-        manifest = json.loads((folder / "prepare.json").read_text(encoding="utf-8"))
-        splits = list(manifest["parameters"]["splits"])
-    except (OSError, ValueError, KeyError) as error:
-        raise DataError(f"{folder}: not a folder that `par prepare` finished: {error}") from None
+    manifest = finished(folder)
+    splits = list(manifest["parameters"]["splits"])
     about = _begin(target, model)
     here = target.resolve() == folder.resolve()
-    counts, pairs, number = np.zeros(256, np.int64), [], {}
+    prepared = hashlib.sha256(json.dumps(manifest["parameters"]).encode()).hexdigest()
+    if about.get("prepared") != prepared:
+        for split in splits:
+            about.pop(split, None)
+            shutil.rmtree(_begun(target, split, here), ignore_errors=True)
+        about["prepared"] = prepared
+        _save(target, about)
+    counts, pairs = np.zeros(256, np.int64), []
     for split in splits:
-        fresh = target / (f"{split}_seg_lmdb.new" if here else f"{split}_seg_lmdb")
-        if not about.get(split):
-            number[split] = _label_split(folder / f"{split}_image_lmdb", fresh, model, batch, split, progress)
+        source, made = folder / f"{split}_image_lmdb", target / f"{split}_seg_lmdb"
+        if not about.get(split) or (here and _said(split, model) not in manifest["summary"]["notes"]):
+            fresh = _begun(target, split, here)
+            number = _label_split(source, fresh, model, batch, split, progress)
             if here:
-                shutil.rmtree(target / f"{split}_seg_lmdb", ignore_errors=True)
-                fresh.rename(target / f"{split}_seg_lmdb")
-            about[split] = number[split]
+                shutil.rmtree(made, ignore_errors=True)
+                fresh.rename(made)
+            about[split] = number
             _save(target, about)
-        there, some = _survey(folder / f"{split}_image_lmdb", target / f"{split}_seg_lmdb", SHOWN // len(splits))
+        there, some = _survey(source, made, SHOWN // len(splits))
         counts += there
         pairs += some
         if here:
             _note(manifest, split, there, model, class_names(target, _classes(counts)))
-    if here:
-        with atomic_write(folder / "prepare.json") as f:
-            f.write(json.dumps(manifest, indent=1).encode())
+            with atomic_write(folder / "prepare.json") as f:
+                f.write(json.dumps(manifest, indent=1).encode())
     return _finish(target, about, counts, pairs, {"pictures": sum(about[s] for s in splits)})
 
 
@@ -139,14 +144,18 @@ def _begin(folder: Path, model: Model) -> dict[str, Any]:
             old = json.loads(path.read_text(encoding="utf-8"))
         except ValueError as error:
             raise DataError(f"{path}: damaged ({error}); remove it, or give another folder") from None
-        if old.get("sha256") != digest:
+        if (old.get("sha256"), old.get("size")) != (digest, about["size"]):
             raise DataError(
-                f"{path}: the labels here are of {old.get('weights')}, not of {model.weights}; give another folder, or "
-                "remove this one"
+                f"{path}: the labels here are of {_named(old)}, not of {_named(about)}; give another folder, or remove "
+                "this one"
             )
         return old
     _save(folder, about)
     return about
+
+
+def _named(about: dict[str, Any]) -> str:
+    return f"{about.get('weights')} at {'x'.join(map(str, about.get('size', ())))}"
 
 
 def _save(folder: Path, about: dict[str, Any]) -> None:
@@ -234,6 +243,11 @@ def _label_split(source: Path, target: Path, model: Model, batch: int, split: st
     return len(everything)
 
 
+def _begun(target: Path, split: str, here: bool) -> Path:
+    """Where a split's database grows; in place beside the one that it will replace."""
+    return target / (f"{split}_seg_lmdb.new" if here else f"{split}_seg_lmdb")
+
+
 def _keys(db: Any) -> list[bytes]:
     cursor = db.cursor()
     found = [cursor.key]
@@ -267,10 +281,12 @@ def _survey(images: Path, maps: Path, count: int) -> tuple[np.ndarray, list[tupl
 
 def _note(manifest: dict[str, Any], split: str, counts: np.ndarray, model: Model, names: Sequence[str]) -> None:
     """prepare.json says that this split's labels are no longer the data set's own."""
-    summary = manifest.get("summary")
-    if not summary:
-        return
+    summary = manifest["summary"]
     summary["splits"][split]["without_segmentation"] = 0
     summary["splits"][split]["class_pixels"] = {n: int(c) for n, c in zip(names, counts.tolist(), strict=False)}
-    said = f"{split}: segmentation predicted by {model.weights}"
-    summary["notes"] = [n for n in summary["notes"] if not n.startswith(f"{split}: ") or "segment" not in n] + [said]
+    others = [n for n in summary["notes"] if not n.startswith(f"{split}: ") or "segment" not in n]
+    summary["notes"] = [*others, _said(split, model)]
+
+
+def _said(split: str, model: Model) -> str:
+    return f"{split}: segmentation predicted by {model.weights}"

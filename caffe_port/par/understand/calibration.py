@@ -17,7 +17,7 @@ from caffe_port.par.experiment.compare import weighted_f1, weighted_ma
 from caffe_port.par.metrics import IGNORE
 
 BINS = 10
-THRESHOLDS = tuple(round(0.05 * i, 2) for i in range(1, 20))
+THRESHOLDS = (0.01, 0.02, *(round(0.05 * i, 2) for i in range(1, 20)), 0.98, 0.99)
 
 
 @dataclass(frozen=True)

@@ -62,16 +62,18 @@ def spread(places: Sequence[float], least: float = 14) -> list[float]:
 
 
 def matrix(title: str, values: np.ndarray, names: Sequence[str], order: Sequence[int], caption: str) -> str:
-    """A square matrix, red below and blue above 0, as strong as its 98th percentile of sizes says; the diagonal is left
-    out. Rows and columns in `order`."""
+    """A square matrix, red below and blue above 0, full at its 98th percentile of sizes, which the caption says; the
+    diagonal is left out. Rows and columns in `order`."""
     n, cell = len(order), 10
     beside = values[~np.eye(len(values), dtype=bool)]
     beside = np.abs(beside[np.isfinite(beside)])
     most = float(np.percentile(beside, 98)) if len(beside) and beside.max() > 0 else 1.0
-    left, top = 96, 6
+    left = top = 12 + round(4.7 * max((len(names[i]) for i in order), default=0))
     parts = []
     for r, i in enumerate(order):
-        parts.append(f'<text x="{left - 5}" y="{top + cell * r + 8}" text-anchor="end">{text(names[i][:18])}</text>')
+        parts.append(f'<text x="{left - 5}" y="{top + cell * r + 8}" text-anchor="end">{text(names[i])}</text>')
+        x = left + cell * r + 7.5
+        parts.append(f'<text transform="translate({x} {top - 5}) rotate(-90)">{text(names[i])}</text>')
         for c, j in enumerate(order):
             v = float(values[i, j])
             if i == j or not math.isfinite(v):
@@ -89,12 +91,13 @@ def matrix(title: str, values: np.ndarray, names: Sequence[str], order: Sequence
     return (
         f'<figure class="matrix"><svg viewBox="0 0 {wide} {high}" role="img" '
         f'aria-label="{text(title)}">{"".join(parts)}'
-        f"</svg><figcaption><b>{text(title)}</b>. {text(caption)}</figcaption></figure>"
+        f"</svg><figcaption><b>{text(title)}</b>. {text(caption)} Full colour: ±{most:.2g}.</figcaption></figure>"
     )
 
 
 MATRIX_STYLE = """
 .matrices{display:grid;grid-template-columns:repeat(auto-fit,minmax(min(100%,26rem),1fr));gap:1.6rem 2rem}
-.matrix{margin:0}.matrix svg{font-size:8px}.matrix .plus{fill:var(--two)}.matrix .minus{fill:var(--bad)}
+.matrix{margin:0;overflow-x:auto}.matrix svg{font-size:8px;min-width:26rem}
+.matrix .plus{fill:var(--two)}.matrix .minus{fill:var(--bad)}
 .matrix .frame{fill:none;stroke:var(--line)}
 """

@@ -14,6 +14,7 @@ from caffe_port.par.metrics import IGNORE
 from caffe_port.par.pictures import blend, colour_labels, heatmap, overlay, to_data_uri
 from caffe_port.par.report_parts import text
 from caffe_port.par.report_pictures import _tall as tall
+from caffe_port.par.report_pictures import colour_key
 from caffe_port.par.understand.calibration import jaccard
 
 
@@ -29,25 +30,30 @@ def failures(
     data: str | Path, split: str, model: Any, probabilities: np.ndarray, truth: np.ndarray, attributes: Sequence[str],
     count: int = 12,
 ) -> str:  # fmt: skip
-    """Tiles of the worst test pictures: the picture, its true parts, the predicted ones over it, and what was said."""
+    """Tiles of the worst test pictures: the picture, its true parts, the predicted ones over it, and what was said; the
+    parts' colours."""
     chosen = worst(probabilities, truth, count)
     images = records(Path(data) / f"{split}_image_lmdb", chosen)
     maps = Path(data) / f"{split}_seg_lmdb"
     labels = records(maps, chosen) if maps.exists() else {}
-    parts = []
+    parts: list[str] = []
+    present: set[int] = set()
     for i in chosen:
         image = np.ascontiguousarray(images[i][::-1].transpose(1, 2, 0))
         tiles = [tile(tall(image), "picture")]
         if i in labels and (labels[i] != IGNORE).any():
             tiles.append(tile(tall(colour_labels(labels[i][0])), "true parts"))
+            present |= set(np.unique(labels[i]).tolist())
         found = model.predict([image])[0].labels if model is not None else None
         if found is not None:
             tiles.append(tile(tall(overlay(image, found)), "predicted"))
+            present |= set(np.unique(found).tolist())
         parts.append(
             '<div class="fail"><div '
             f'class="row">{"".join(tiles)}</div>{said(probabilities[i], truth[i], attributes)}</div>'
         )
-    return f'<div class="gallery">{"".join(parts)}</div>'
+    names = model.classes if model is not None else ()
+    return f'<div class="gallery">{"".join(parts)}</div>{colour_key(present, names)}'
 
 
 def records(source: Path, indices: Sequence[int]) -> dict[int, np.ndarray]:
@@ -64,11 +70,13 @@ def records(source: Path, indices: Sequence[int]) -> dict[int, np.ndarray]:
 
 
 def said(probability: np.ndarray, truth: np.ndarray, attributes: Sequence[str]) -> str:
-    """Wrong attributes with their probability, missed ones, and how many are right."""
+    """Right, wrong and missed attributes with their probabilities. A picture without any true one may well be one that
+    nobody annotated, which is said."""
     wrong = [a for a in np.argsort(-probability).tolist() if probability[a] > 0.5 and truth[a] == 0]
     missed = [a for a in np.argsort(probability).tolist() if probability[a] <= 0.5 and truth[a] == 1]
     right = [a for a in np.argsort(-probability).tolist() if probability[a] > 0.5 and truth[a] == 1]
-    cells = [f"<b>{text(attributes[a])} {100 * probability[a]:.0f}</b>" for a in right]
+    cells = [] if (truth == 1).any() else ["its truth names no attribute"]
+    cells += [f"<b>{text(attributes[a])} {100 * probability[a]:.0f}</b>" for a in right]
     cells += [f"<s>{text(attributes[a])} {100 * probability[a]:.0f} ✗</s>" for a in wrong[:6]]
     cells += [f"<s>and {len(wrong) - 6} more ✗</s>"] if len(wrong) > 6 else []
     cells += [f"<u>missed: {text(attributes[a])} {100 * probability[a]:.0f}</u>" for a in missed]
@@ -78,7 +86,8 @@ def said(probability: np.ndarray, truth: np.ndarray, attributes: Sequence[str]) 
 def at_work(
     images: np.ndarray, maps: dict[str, np.ndarray], truth: np.ndarray, attributes: Sequence[str], count: int = 6
 ) -> str:
-    """For some pictures the attribute whose logit the attention moves most: x1, w, b, x2 and y over the picture."""
+    """For the pictures where it moves a logit most, the attribute that it moves: x1, w, b, x2 and y over the
+    picture."""
     before, after = maps["par2_map"].mean((2, 3)), maps["att_y"].mean((2, 3))
     moved = np.abs(after - before)
     rows, used = [], []
@@ -102,7 +111,11 @@ def at_work(
                     f"{was:.0f} % by x2 alone, {now:.0f} % by y; {true}</p></div>")  # fmt: skip
         if len(rows) == count:
             break
-    return f'<div class="gallery wide2">{"".join(rows)}</div>'
+    note = (
+        "The pictures in which attention moves a logit most, and the attribute: y = b + w x2, where w and b are made "
+        "of all attributes' stage-I maps x1. Each map from its own least (blue) to its own largest value (red)."
+    )
+    return f'<p class="note">{note}</p><div class="gallery wide2">{"".join(rows)}</div>'
 
 
 def tile(image: np.ndarray, caption: str) -> str:

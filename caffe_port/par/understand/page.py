@@ -94,8 +94,9 @@ def relation_section(plan: Plan, made: Table, found: Sequence[Attention], jobs: 
     agree = {k: [relations.agreement(phi, getattr(a, k)) for a in found] for k in mean}
     names = made.attributes
     shown = [matrix("Occur together", phi, names, order, "Correlation of the training labels.")]
+    caption = "Effect of the column's stage-I map on the row's, mean over seeds."
     for k, what in (("y", "Final logit"), ("b", "Bias map b"), ("w", "Weight map w")):
-        shown.append(matrix(what, mean[k], names, order, "Effect of the column's stage-I map on the row's."))
+        shown.append(matrix(what, mean[k], names, order, caption))
     said = "; ".join(
         f"{what} {', '.join(f'{v:+.2f}' for v in agree[k])}"
         for k, what in (("y", "final logit"), ("b", "b"), ("w", "w"))
@@ -112,7 +113,8 @@ def relation_section(plan: Plan, made: Table, found: Sequence[Attention], jobs: 
         f"<h2>What the attention relates</h2>{work}"
         f"<p>What it learned follows {how}how attributes occur together: Spearman's rank correlation between the "
         f"labels' correlation and the learned effect, over all pairs, for seed {seeds}: {said}. Blue: together, or "
-        "raises; red: apart, or lowers. Columns are in the order of the rows.</p>"
+        "raises; red: apart, or lowers. An effect is how much the mean of the row's map, which for y is its logit, "
+        "changes when the column's stage-I map rises by one everywhere.</p>"
         f'<div class="matrices">{"".join(shown)}</div><h3>Strongest links</h3>{links}'
     )
 

@@ -16,6 +16,7 @@ from caffe_port.par.experiment.plan import Job, Plan
 from caffe_port.par.experiment.results import FIVE, collect
 from caffe_port.par.experiment.runner import prepared, run_jobs
 from caffe_port.par.metrics import evaluate_attributes
+from caffe_port.par.run import snapshots
 from caffe_port.par.understand.page import understand
 from caffe_port.solver.actions import Action
 from caffe_port.weights import read_layers
@@ -63,7 +64,7 @@ def test_other_settings_are_refused(made) -> None:
 
 
 def test_an_interrupted_experiment_goes_on(made, tmp_path) -> None:
-    """Stopped in the middle of a training, then from its snapshot to the end."""
+    """Stopped in the middle of an epoch, then from its snapshot to the end: the same bits as in one run."""
     polls = 0
 
     def stop():
@@ -74,11 +75,13 @@ def test_an_interrupted_experiment_goes_on(made, tmp_path) -> None:
     with pytest.raises(CaffeError, match="goes on from there"):
         run_jobs(plan(made["data"]), "table1", tmp_path, poll=stop, only="baseline")
     assert not (tmp_path / "baseline_weighted_seed1" / "evaluation.json").exists()
-    state = next((tmp_path / "baseline_weighted_seed1").glob("joint_iter_*.solverstate"))
+    state = snapshots(tmp_path / "baseline_weighted_seed1", "joint", ".solverstate")[-1]
     run_jobs(plan(made["data"]), "table1", tmp_path, only="baseline")
     log = (tmp_path / "baseline_weighted_seed1" / "log_joint.log").read_text()
     assert f"Restoring previous solver status from {state}" in log or "Resuming" in log or state.name in log
-    assert (tmp_path / "baseline_weighted_seed1" / "joint_iter_4.caffemodel").exists()
+    assert state.stem == "joint_iter_3"  # two iterations are an epoch
+    name = "baseline_weighted_seed1/joint_iter_4.caffemodel"
+    assert (tmp_path / name).read_bytes() == (made["out"] / name).read_bytes()
     partial = collect(plan(made["data"]), "table1", tmp_path)
     assert len(partial.missing) == 3 and "Not finished yet" in words.markdown(partial)
 

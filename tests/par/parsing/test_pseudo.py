@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -75,6 +76,31 @@ def test_in_place_replaces_and_says_so(model, tmp_path) -> None:
     assert list(after) == list(before) and any((after[k] != before[k]).any() for k in after)
     notes = json.loads((data / "prepare.json").read_text())["summary"]["notes"]
     assert any("segmentation predicted by" in n for n in notes) and not list(data.glob("*.new"))
+
+
+def test_labels_of_data_that_were_prepared_anew_are_made_again(model, tmp_path) -> None:
+    """Whether with other settings, or with the same after a database was lost: prepare then leaves no labels."""
+    data = nets.data(tmp_path / "data")
+    pseudo.label_databases(data, model, data)
+    first = values(data / "train_seg_lmdb")
+    shutil.rmtree(data / "train_seg_lmdb")
+    nets.data(data)
+    assert any((v != first[k]).any() for k, v in values(data / "train_seg_lmdb").items())
+    pseudo.label_databases(data, model, data)
+    assert all((v == first[k]).all() for k, v in values(data / "train_seg_lmdb").items())
+    pseudo.label_databases(data, model, tmp_path / "beside")
+    nets.data(data, train=4)
+    for out in (data, tmp_path / "beside"):
+        assert pseudo.label_databases(data, model, out)["pictures"] == 9
+        assert list(values(out / "train_seg_lmdb")) == list(values(data / "train_image_lmdb"))
+
+
+def test_unfinished_data_are_refused(made, model, tmp_path) -> None:
+    shutil.copytree(made["data"], tmp_path / "data")
+    path = tmp_path / "data" / "prepare.json"
+    path.write_text(path.read_text().replace('"finished": true', '"finished": false'))
+    with pytest.raises(DataError, match="was interrupted there; the same command goes on"):
+        pseudo.label_databases(tmp_path / "data", model, tmp_path / "out")
 
 
 class Stops(Exception):

@@ -10,7 +10,7 @@ from caffe_port.net import Net
 from caffe_port.par.understand.attention import agreement, attention, cooccurrence, order, strongest
 from caffe_port.par.understand.calibration import calibration, corrected, jaccard, thresholds
 from caffe_port.par.understand.charts import curves, matrix, spread
-from caffe_port.par.understand.gallery import worst
+from caffe_port.par.understand.gallery import said, worst
 from caffe_port.proto import load
 from tests.par import nets
 
@@ -102,11 +102,21 @@ def test_jaccard_and_worst() -> None:
     assert worst(p, truth, 2) == [2, 1]
 
 
+def test_what_the_gallery_says_of_a_picture() -> None:
+    names = ["a", "b", "c"]
+    assert said(np.array([0.9, 0.2, 0.6]), np.array([1, 1, 0]), names) == (
+        '<p class="chips"><b>a 90</b> · <s>c 60 ✗</s> · <u>missed: b 20</u></p>'
+    )
+    assert "its truth names no attribute · <s>a 90 ✗</s>" in said(np.array([0.9, 0.2, 0.1]), np.zeros(3), names)
+
+
 def test_charts_hold_what_they_are_given() -> None:
     chart = curves("a < b", [("one", [(0, 10), (100, 90)]), ("nan", [(0, float("nan"))])], "x")
     assert "a &lt; b" in chart and chart.count("<path") == 1
     assert curves("t", [], "x") == ""
     drawn = matrix("m", np.array([[1, 0.5, -0.5], [0.2, 1, np.nan], [0, 0, 1]]), ["a", "b", "c"], [0, 1, 2], "c")
-    assert drawn.count('class="plus"') == 2 and drawn.count('class="minus"') == 1
+    assert drawn.count('class="plus"') == 2 and drawn.count('class="minus"') == 1 and "Full colour: ±0.5" in drawn
+    long = matrix("m", np.eye(2), ["attach-SingleShoulderBag", "b"], [1, 0], "c")
+    assert long.count(">attach-SingleShoulderBag<") == 2  # whole, at its row and its column
     places = spread([50, 52, 51])
     assert min(abs(a - b) for i, a in enumerate(places) for b in places[:i]) >= 14
