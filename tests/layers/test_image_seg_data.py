@@ -1,4 +1,4 @@
-"""ImageSegData and DenseImageData: picture and map under the same scale, pad, cut and mirroring, number for number."""
+"""ImageSegData, and what DenseImageData has in common with it: picture and map under one scale, pad, cut and mirror."""
 
 from __future__ import annotations
 
@@ -11,39 +11,16 @@ import pytest
 
 from caffe_port.data import image
 from caffe_port.errors import CaffeError, DataError
-from caffe_port.layers.base import TEST, TRAIN
+from caffe_port.layers.base import TRAIN
 from tests.layers.data_layer import make, tops
-
-SIZES = [(6, 5), (7, 8), (9, 6)]
-PICTURES = [np.random.default_rng(i).integers(0, 256, (*s, 3), dtype=np.uint8) for i, s in enumerate(SIZES)]
-
-
-def mark(picture: np.ndarray) -> np.ndarray:
-    """The map of a picture: so of any part of a picture it can be told which map belongs to it."""
-    return picture[..., 0] // 2 + 1
+from tests.layers.label_maps import PICTURES, SIZES, dense, mark, seg, wanted, which, write
 
 
 @pytest.fixture
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Three pictures of SIZES in list.txt, each with the map `mark(picture)`."""
     monkeypatch.chdir(tmp_path)
-    for i, picture in enumerate(PICTURES):
-        cv2.imwrite(f"{i}.png", picture)
-        cv2.imwrite(f"m{i}.png", mark(picture))
-    Path("list.txt").write_text("".join(f"{i}.png m{i}.png\n" for i in range(3)))
-    Path("numbers.txt").write_text("".join(f"{i}.png {7 * i}\n" for i in range(3)))
+    write(tmp_path)
     return tmp_path
-
-
-def seg(batch: int = 1, more: str = "label_type: PIXEL", transform: str = "", source: str = "list.txt",
-        third: str = "") -> str:  # fmt: skip
-    return (f'type: "ImageSegData" top: "data" top: "label" {third} transform_param {{ {transform} }} '
-            f'image_data_param {{ source: "{source}" batch_size: {batch} {more} }}')  # fmt: skip
-
-
-def dense(batch: int = 1, more: str = "", transform: str = "", source: str = "list.txt") -> str:
-    return (f'type: "DenseImageData" top: "data" top: "label" transform_param {{ {transform} }} '
-            f'dense_image_data_param {{ source: "{source}" batch_size: {batch} {more} }}')  # fmt: skip
 
 
 @pytest.mark.parametrize("kind", [seg, dense])
@@ -69,28 +46,6 @@ def test_resized(kind, how: int, with_opencv: bool, folder: Path, monkeypatch: p
     for i, picture in enumerate(PICTURES):
         np.testing.assert_array_equal(data[i], 2 * (cv2.resize(picture, (4, 11)).astype(float).transpose(2, 0, 1) - 3))
         np.testing.assert_array_equal(labels[i, 0], cv2.resize(mark(picture), (4, 11), interpolation=how))
-
-
-def wanted(picture: np.ndarray, factor: float, crop: tuple[int, int], mean: list[float], ignore: int) -> list:
-    """Every (data, labels) that a picture can become: each place of the cut, each way round."""
-    size = [int(n * factor) for n in picture.shape[:2]]
-    big = [cv2.resize(picture, size[::-1]), cv2.resize(mark(picture), size[::-1], interpolation=cv2.INTER_NEAREST)]
-    room = [max(n, c) for n, c in zip(size, crop, strict=True)]
-    data, labels = np.empty((*room, 3)), np.full(room, ignore, float)
-    data[:] = mean
-    data[: size[0], : size[1]], labels[: size[0], : size[1]] = big
-    found = []
-    for row in range(room[0] - crop[0] + 1):
-        for column in range(room[1] - crop[1] + 1):
-            part = (slice(row, row + crop[0]), slice(column, column + crop[1]))
-            cut = [(data[part] - mean).transpose(2, 0, 1), labels[part]]
-            found += [cut, [a[..., ::-1] for a in cut]]
-    return found
-
-
-def which(made: list, found: list) -> list[int]:
-    return [i for i, (data, labels) in enumerate(found)
-            if np.allclose(data, made[0], atol=1e-4) and np.array_equal(labels, made[1])]  # fmt: skip
 
 
 SCALES = [0.5, 1.0, 1.5]
@@ -138,18 +93,6 @@ def test_one_label_a_picture(more: str, source: str, labels: list[int], folder: 
         np.testing.assert_array_equal(tops(layer)[1], np.full((1, 1, *SIZES[i]), label))
 
 
-@pytest.mark.parametrize("phase", [TRAIN, TEST])
-def test_segnet_cuts_and_mirrors_in_both_phases(phase: int, folder: Path) -> None:
-    layer = make(dense(3, "crop_height: 5 crop_width: 4 mirror: true", "mean_value: 1"), phase)
-    can = [wanted(p, 1, (5, 4), [1, 1, 1], 0) for p in PICTURES]
-    seen: list[set] = [set(), set(), set()]
-    for _ in range(400):
-        data, labels = tops(layer)
-        for i in range(3):
-            seen[i] |= set(which([data[i], labels[i, 0]], can[i]) or [-1])
-    assert seen == [set(range(len(c))) for c in can]
-
-
 @pytest.mark.parametrize("kind", [seg, dense])
 def test_state(kind, folder: Path) -> None:
     text = (seg(2, "label_type: PIXEL shuffle: true", TRANSFORM) if kind is seg
@@ -179,10 +122,6 @@ def test_state(kind, folder: Path) -> None:
     (seg(transform="crop_height: 3"), "give crop_size, or both crop_height and crop_width"),
     (seg(transform="crop_height: 3 crop_width: 3 crop_size: 3"), "give crop_size, or both"),
     (seg(more="label_type: PIXEL new_height: 3"), "new_height and new_width belong together"),
-    (dense(transform="mirror: true"), "mirror and the crop belong into dense_image_data_param"),
-    (dense(more='mean_file: "m"'), "never reads dense_image_data_param's mean_file"),
-    (dense(more="crop_height: 6 crop_width: 6"), "smaller than crop_size 6 x 6"),
-    (dense(0), "batch_size must be given"),
 ])
 def test_refused(text: str, message: str, folder: Path) -> None:
     Path("one.txt").write_text("0.png\n")
