@@ -103,6 +103,7 @@ def is_free_relu(before: Node, node: Node) -> bool:
         isinstance(node.layer, ReLU)
         and node.in_place
         and node.param.relu_param.negative_slope == 0
+        and not node.param.relu_param.relu6
         and (before.layer.top_is_free)
     )
 

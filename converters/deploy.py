@@ -150,10 +150,11 @@ def data_shape(layer: Any, top: str, readers: Sequence[Any] = ()) -> Shape:
     if index == 0 and layer.type == "MemoryData":
         p = layer.memory_data_param
         return (p.batch_size, p.channels, p.height, p.width)
-    if index == 0 and layer.type in ("Data", "ImageData", "MultiImageData", "WindowData", "AnnotatedData"):
+    maps = layer.type in ("ImageSegData", "DenseImageData")
+    if maps or index == 0 and layer.type in ("Data", "ImageData", "MultiImageData", "WindowData", "AnnotatedData"):
         shape = _image_shape(layer, top, readers)
         if shape:
-            return shape
+            return (shape, (shape[0], 1, *shape[2:]), (shape[0], 1, 1, 2))[index]
     raise ConvertError(
         f"layer '{layer.name}' ({layer.type}): the shape of its top '{top}' is in its data, not in the net; "
         f"give it: --input {top}:1,3,224,224 (input={{'{top}': (1, 3, 224, 224)}})"
@@ -167,9 +168,14 @@ def _image_shape(layer: Any, top: str, readers: Sequence[Any]) -> Shape | None:
         "MultiImageData": layer.multiimage_data_param,
         "WindowData": layer.window_data_param,
         "AnnotatedData": layer.data_param,
+        "ImageSegData": layer.image_data_param,
+        "DenseImageData": layer.dense_image_data_param,
     }[layer.type]
     transform, crop = layer.transform_param, layer.transform_param.crop_size or getattr(own, "crop_size", 0)
     height, width = (crop, crop) if crop else (getattr(own, "new_height", 0), getattr(own, "new_width", 0))
+    for cut in (transform, own):
+        if getattr(cut, "crop_height", 0) and getattr(cut, "crop_width", 0):
+            height, width = cut.crop_height, cut.crop_width
     if layer.type == "AnnotatedData" and not crop and transform.resize_param:
         resize = transform.resize_param[0]  # of several sizes any will do: the net takes them all
         if resize.resize_mode != resize.FIT_SMALL_SIZE:
@@ -182,8 +188,14 @@ def _image_shape(layer: Any, top: str, readers: Sequence[Any]) -> Shape | None:
 
 def _image_channels(layer: Any, transform: Any) -> int:
     """Channels, as far as the definition tells them: 0 when it does not."""
-    if layer.type in ("ImageData", "MultiImageData"):
-        own = layer.image_data_param if layer.type == "ImageData" else layer.multiimage_data_param
+    files = {
+        "ImageData": layer.image_data_param,
+        "ImageSegData": layer.image_data_param,
+        "MultiImageData": layer.multiimage_data_param,
+        "DenseImageData": layer.dense_image_data_param,
+    }
+    if layer.type in files:
+        own = files[layer.type]
         return 3 if own.is_color else 1
     if layer.type == "WindowData":
         return 3

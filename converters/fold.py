@@ -72,7 +72,7 @@ def _affine(node: Node, blobs: dict[str, Blobs]) -> Affine | None:
     if node.param.type == "BatchNorm" and layer.use_global_stats and not layer.scale_bias:
         mean, variance, factor = (blob.astype(np.float64) for blob in blobs[node.name])
         share = 1 / factor[0] if factor[0] else 0.0
-        slope = 1 / np.sqrt(variance * share + layer.eps)
+        slope = 1 / (np.sqrt(variance * share + layer.eps) + layer.eps_behind)
         return slope, -mean * share * slope
     if node.param.type == "Scale" and len(node.bottoms) == 1:
         p, own = node.param.scale_param, [blob.astype(np.float64) for blob in blobs[node.name]]

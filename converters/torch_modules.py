@@ -52,8 +52,8 @@ def convolution(layer: Any, shapes: list[Shape], transposed: bool = False) -> Mo
     p, g = layer.param.convolution_param, layer.geometry
     if len(shapes) != 1 or g.axis != 1 or len(g.kernel) not in (1, 2, 3):
         return None
-    if not transposed and any(g.missing(shapes[0][2:])):  # a kernel over the bottom, which torch refuses
-        return None
+    if g.pad != g.after or not transposed and any(g.missing(shapes[0][2:])):  # a kernel over the bottom
+        return None  # which torch refuses
     options = [f"kernel_size={_pair(list(g.kernel))}"]
     for name, values, usual in (("stride", g.stride, 1), ("padding", g.pad, 0), ("dilation", g.dilation, 1)):
         if any(v != usual for v in values):
@@ -87,7 +87,7 @@ def batch_norm(layer: Any, shapes: list[Shape]) -> Module | None:
         return None
     mean, variance = map(array, layer.statistics())
     kind = {2: 1, 3: 1, 4: 2, 5: 3}[rank]
-    make = f"nn.BatchNorm{kind}d({len(mean)}, eps={np.float32(layer.param.batch_norm_param.eps)!s}, affine=False)"
+    make = f"nn.BatchNorm{kind}d({len(mean)}, eps={np.float32(layer.eps)!s}, affine=False)"
     count = np.array(0, np.int64)  # of batches tracked: torch's own book-keeping
     return Module(make, {"running_mean": mean, "running_var": variance, "num_batches_tracked": count})
 

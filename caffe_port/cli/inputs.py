@@ -74,7 +74,7 @@ def _batch(layer: Any, given: Mapping[str, Shape]) -> int:
     for top in layer.top:
         if given.get(top):
             return given[top][0]
-    kinds = ("data", "image_data", "multiimage_data", "window_data", "memory_data", "hdf5_data")
+    kinds = ("data", "image_data", "multiimage_data", "dense_image_data", "window_data", "memory_data", "hdf5_data")
     given_options = [getattr(layer, f"{kind}_param") for kind in kinds if layer.HasField(f"{kind}_param")]
     return next((options.batch_size for options in given_options if options.batch_size), 0)
 

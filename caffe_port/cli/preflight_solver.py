@@ -12,6 +12,7 @@ from caffe_port.proto import caffe_pb2, text
 from caffe_port.proto.forks import fork_fields
 from caffe_port.proto.upgrade import upgrade_net, upgrade_solver
 from caffe_port.solver import checks, lr_policy, nets, rule
+from caffe_port.solver.detections import AP_VERSIONS
 
 
 def check(path: str) -> Report:
@@ -27,11 +28,14 @@ def check(path: str) -> Report:
     except CaffeError as error:
         report.add(*located(path, error))
         return report
-    for name in fork_fields(param):
+    for name in (name for name in fork_fields(param) if name not in checks.KNOWN):
         report.add(
             0, f"{name}: an option of a fork's solver that is not known here", UNSUPPORTED, f"solver field '{name}'"
         )
-    for name, known in (("lr_policy", lr_policy.POLICIES), ("type", rule.RULES)):
+    for name, known in (
+        ("lr_policy", lr_policy.POLICIES), ("type", rule.RULES),
+        ("eval_type", checks.EVALUATIONS), ("ap_version", AP_VERSIONS),
+    ):  # fmt: skip
         value = getattr(param, name)
         if value not in known:
             said = f"{name}: unknown {name} '{value}'; known are {', '.join(known)}"

@@ -57,6 +57,15 @@ def resize(image: np.ndarray, height: int, width: int) -> np.ndarray:
     return resize_linear(image, height, width)
 
 
+def resize_nearest(image: np.ndarray, height: int, width: int) -> np.ndarray:
+    """Every pixel one of the old, as cv2.resize(INTER_NEAREST)."""
+    rows, columns = (
+        np.minimum(np.floor(np.arange(new) * (1 / (new / size))).astype(int), size - 1)
+        for new, size in zip((height, width), image.shape, strict=False)
+    )
+    return image[rows[:, None], columns]
+
+
 def resize_linear(image: np.ndarray, height: int, width: int) -> np.ndarray:
     """OpenCV's 8-bit bilinear resize in NumPy, bit for bit: weights of 11 bits, rounded once a direction.
 

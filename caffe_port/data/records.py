@@ -153,7 +153,7 @@ class ImageRecords(Records):
     """
 
     def __init__(
-        self, lines: list[tuple[str, int]], root: str, size: tuple[int, int] | None, color: bool, seed: int | None,
+        self, lines: list[tuple[str, Any]], root: str, size: tuple[int, int] | None, color: bool, seed: int | None,
         skip: int,
     ) -> None:
         self.lines = lines

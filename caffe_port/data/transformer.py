@@ -3,8 +3,9 @@
     out = (crop(mirror(datum)) - mean) * scale        in float32
 
 TRAIN crops at a random place, TEST in the middle (offsets rounded down); `mirror: true` flips every second picture at
-random in both phases. The mean file is read at the place of the crop in the whole picture, and is not flipped: what is
-flipped is the result. Source: src/caffe/data_transformer.cpp of BVLC Caffe 1.0. The random stream is not Caffe's.
+random in both phases. Forks' crop_height and crop_width are a crop that is no square; only layers that say so take
+them. The mean file is read at the place of the crop in the whole picture, and is not flipped: what is flipped is the
+result. Source: src/caffe/data_transformer.cpp of BVLC Caffe 1.0. The random stream is not Caffe's.
 """
 
 from __future__ import annotations
@@ -31,11 +32,13 @@ class Transformer:
     def __init__(self, param: Any, phase: int, title: str = "transform_param") -> None:
         self.param = param
         self.title = title
-        self.crop = int(param.crop_size)
+        self.crop = (param.crop_size, param.crop_size) if param.crop_size else (param.crop_height, param.crop_width)
         self.scale = np.float32(param.scale)
-        self.random_crop = self.crop > 0 and phase == caffe_pb2.TRAIN
+        self.random_crop = any(self.crop) and phase == caffe_pb2.TRAIN
         self.is_random = bool(param.mirror) or self.random_crop
         self.rng = np.random.default_rng(0)
+        if any(self.crop) and not all(self.crop) or param.crop_size and (param.crop_height or param.crop_width):
+            raise DataError(f"{title}: give crop_size, or both crop_height and crop_width")
         if param.HasField("mean_file") and param.mean_value:
             raise DataError(f"{title}: mean_file and mean_value exclude each other; keep one of them")
         self.mean_file = self._read_mean() if param.HasField("mean_file") else None
@@ -61,12 +64,13 @@ class Transformer:
             misfit = f"but mean_file {self.param.mean_file} is {mean}; make the mean of these pictures"
         elif len(self.mean_values) not in (0, 1, channels):
             misfit = f"but there are {len(self.mean_values)} mean_values; give one, or one a channel"
-        elif self.crop > min(height, width):
-            misfit = f"smaller than crop_size {self.crop}; resize the pictures or crop less"
+        elif self.crop[0] > height or self.crop[1] > width:
+            crop = self.param.crop_size or " x ".join(map(str, self.crop))
+            misfit = f"smaller than crop_size {crop}; resize the pictures or crop less"
         if misfit:
             size = f"{channels} x {height} x {width} (channels x height x width)"
             raise DataError(f"{place or self.title}: it is {size}, {misfit}")
-        return (channels, self.crop, self.crop) if self.crop else (channels, height, width)
+        return (channels, *self.crop) if any(self.crop) else (channels, height, width)
 
     def apply(self, array: np.ndarray, draw: Draw | None, out: np.ndarray) -> None:
         """Transform `array` (any type, any strides) into `out` (float32, of `out_shape`)."""
@@ -113,14 +117,14 @@ class Transformer:
         return out
 
     def window(self, shape: Sequence[int], draw: Draw | None) -> tuple[slice, slice]:
-        if not self.crop:
+        if not any(self.crop):
             return slice(None), slice(None)
-        spare = [n - self.crop for n in shape[-2:]]
+        spare = [n - crop for n, crop in zip(shape[-2:], self.crop, strict=True)]
         if self.random_crop and draw is not None:
-            row, column = (int(part * (n + 1)) for part, n in zip(draw[1:], spare, strict=True))
+            row, column = (int(part * (n + 1)) for part, n in zip(draw[1:3], spare, strict=True))
         else:
             row, column = spare[0] // 2, spare[1] // 2
-        return slice(row, row + self.crop), slice(column, column + self.crop)
+        return slice(row, row + self.crop[0]), slice(column, column + self.crop[1])
 
     def _read_mean(self) -> np.ndarray:
         try:

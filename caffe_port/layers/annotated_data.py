@@ -141,7 +141,7 @@ class BoxLoader(Loader):
 
     def window(self, shape: tuple[int, ...], draw: Any) -> np.ndarray:
         """What the crop leaves, as shares of the picture."""
-        if not self.transformer.crop:
+        if not any(self.transformer.crop):
             return np.array([0.0, 0.0, 1.0, 1.0])
         rows, columns = self.transformer.window(shape, draw)
         height, width = shape[-2:]

@@ -42,13 +42,18 @@ class BatchNorm(Layer):
     Where several processes train together each has its own batch, and its own mean and variance, as in Caffe; with
     `total` set, the sum over the processes, these are of all their batches.
 
+    `add_eps_before_sqrt: false`, of Synopsys' Caffe: the divisor is sqrt(variance) + eps. With stored statistics only;
+    the batch's raise.
+
     A bottom of one axis is one channel, where Caffe aborts. An empty batch changes no statistics.
     Source: src/caffe/layers/batch_norm_layer.cpp of BVLC Caffe, and the CPU code of the same file of NVCaffe. torch
     keeps averages instead of sums with a count, and its momentum is 1 - f.
     """
 
     blob_names: tuple[str, ...] = ("mean", "variance", "scale_factor", "scale", "bias")
-    fork_fields: ClassVar[tuple[str, ...]] = tuple(f"batch_norm_param.{name}" for name in NVIDIA)
+    fork_fields: ClassVar[tuple[str, ...]] = tuple(
+        f"batch_norm_param.{name}" for name in (*NVIDIA, "add_eps_before_sqrt")
+    )
     frozen_blobs: bool = True
     top_is_free = True
     total: Callable[[Tensor], Tensor] | None = None
@@ -65,6 +70,11 @@ class BatchNorm(Layer):
         self.scale_bias: bool = p.scale_bias or p.HasField("scale_filler") or p.HasField("bias_filler")
         self.passes = 0
         self.eps: float = max(p.eps, NVIDIA_EPS) if self.scale_bias else p.eps
+        self.eps_behind = 0.0
+        if not p.add_eps_before_sqrt:
+            if self.scale_bias or not self.use_global_stats:
+                raise self.unsupported("add_eps_before_sqrt: false is for stored statistics (use_global_stats)")
+            self.eps, self.eps_behind = 0.0, p.eps
         one = caffe_pb2.FillerParameter(type="constant", value=1)
         for name, size in (("mean", channels), ("variance", channels), ("scale_factor", 1)):
             filler = one if self.scale_bias and name == "scale_factor" else None
@@ -82,11 +92,13 @@ class BatchNorm(Layer):
         return [shape]
 
     def statistics(self) -> tuple[Tensor, Tensor]:
-        """The stored mean and variance, freed of their count."""
+        """The stored mean and variance, freed of their count; the variance whose root with `eps` is the divisor."""
         if self.slot is not None:
-            return self.slot.mean, self.slot.variance
-        factor = self.scale_factor.reciprocal().nan_to_num(posinf=0.0, neginf=0.0)
-        return self.mean * factor, self.variance * factor
+            mean, variance = self.slot.mean, self.slot.variance
+        else:
+            factor = self.scale_factor.reciprocal().nan_to_num(posinf=0.0, neginf=0.0)
+            mean, variance = self.mean * factor, self.variance * factor
+        return mean, (variance.sqrt() + self.eps_behind).square() if self.eps_behind else variance
 
     def forward(self, bottom: Tensor) -> Tensor:
         return self.normalise(bottom, None, None)

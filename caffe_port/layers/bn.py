@@ -25,6 +25,7 @@ class BN(Layer):
     """y = slope * (x - mean) / sqrt(variance + eps) + bias, per channel (axis 1). Bottom and top: (N, C, ...).
 
     Two Caffes have a layer of this name. Which is meant shows by the options; where there are none it is PSPNet's.
+    A third has both and says PSPNet's by `icnet: true`.
 
     PSPNet (slope_filler, bias_filler, momentum, eps, frozen). Blobs, each (1, C, 1, 1): slope, bias, mean, variance; no
     solver moves the last two, whose lr_mult becomes 0 as in Caffe. TEST, or `frozen`: the stored mean and variance.
@@ -38,7 +39,8 @@ class BN(Layer):
     All fillers give 0 unless told otherwise, as in Caffe. Raises for options of both kinds. The gradient in the TEST
     phase is the derivative, where PSPNet's is that of the batch's statistics.
 
-    Source: bn_layer.cpp of PSPNet (Zhao et al., 2017) and of caffe-segnet (Badrinarayanan et al., 2015). torch's
+    Source: bn_layer.cpp of PSPNet (Zhao et al., 2017), of caffe-segnet (Badrinarayanan et al., 2015) and of Synopsys'
+    Caffe (`icnet`). torch's
     batch_norm stores the variance times m / (m - 1), and its momentum is 1 - momentum.
     """
 
@@ -51,6 +53,7 @@ class BN(Layer):
     def setup(self, bottom_shapes: list[Shape]) -> None:
         p, shape = self.param.bn_param, bottom_shapes[0]
         segnet, pspnet = ([f for f in fields if p.HasField(f)] for fields in (SEGNET, PSPNET))
+        pspnet += ["icnet"] * p.icnet
         if segnet and pspnet:
             raise self.error(f"{segnet[0]} is SegNet's BN and {pspnet[0]} is PSPNet's; give the options of one")
         self.segnet = bool(segnet)

@@ -16,6 +16,9 @@ from caffe_port.layers.base import Layer, Shape
 HOLES = ("hole", "hole_h", "hole_w")
 FORK_FIELDS = tuple(f"convolution_param.{name}" for name in (*HOLES, "dilation_h", "dilation_w"))
 """Other names that forks have for the dilation."""
+SIDES = ("pad_t", "pad_b", "pad_l", "pad_r")
+SIDE_FIELDS = tuple(f"convolution_param.{name}" for name in SIDES)
+"""Synopsys' pad of its own for every side."""
 
 
 @dataclass(frozen=True)
@@ -27,6 +30,8 @@ class Geometry:
     stride: tuple[int, ...]
     pad: tuple[int, ...]
     dilation: tuple[int, ...]
+    after: tuple[int, ...]
+    """The pad behind the bottom: `pad`, which is then only that before it, in all of Caffe's own nets."""
     extent: tuple[int, ...] = field(init=False)
     """What a kernel covers, its holes included."""
 
@@ -35,27 +40,42 @@ class Geometry:
         object.__setattr__(self, "extent", extent)
 
     def out_sizes(self, sizes: Shape) -> tuple[int, ...]:
-        """Convolution: (size + 2 pad - extent) / stride plus 1, in C++'s division, which rounds towards 0.
+        """Convolution: (size + both pads - extent) / stride plus 1, in C++'s division, which rounds towards 0.
 
         So a kernel that is too large by less than a stride still stands once; `missing` is what it sees beyond the pad.
         """
-        axes = zip(sizes, self.extent, self.stride, self.pad, strict=True)
-        return tuple(int((n + 2 * p - e) / s) + 1 for n, e, s, p in axes)
+        axes = zip(sizes, self.extent, self.stride, self.pads, strict=True)
+        return tuple(int((n + p - e) / s) + 1 for n, e, s, p in axes)
 
     def missing(self, sizes: Shape) -> tuple[int, ...]:
         """By how much the kernel is larger than the padded bottom; there it sees zeros, as in Caffe's im2col."""
-        return tuple(max(0, e - n - 2 * p) for n, e, p in zip(sizes, self.extent, self.pad, strict=True))
+        return tuple(max(0, e - n - p) for n, e, p in zip(sizes, self.extent, self.pads, strict=True))
 
     def up_sizes(self, sizes: Shape) -> tuple[int, ...]:
-        """Deconvolution: stride * (size - 1) + extent - 2 pad."""
-        axes = zip(sizes, self.extent, self.stride, self.pad, strict=True)
-        return tuple(s * (n - 1) + e - 2 * p for n, e, s, p in axes)
+        """Deconvolution: stride * (size - 1) + extent - both pads."""
+        axes = zip(sizes, self.extent, self.stride, self.pads, strict=True)
+        return tuple(s * (n - 1) + e - p for n, e, s, p in axes)
+
+    @property
+    def pads(self) -> tuple[int, ...]:
+        """Before and behind together."""
+        return tuple(p + a for p, a in zip(self.pad, self.after, strict=True))
+
+    @property
+    def common(self) -> tuple[int, ...]:
+        """The pad that both ends have: what torch is told."""
+        return tuple(min(p, a) for p, a in zip(self.pad, self.after, strict=True))
+
+    def beyond(self, missing: tuple[int, ...]) -> list[int]:
+        """What is left of the pads besides `common`, as F.pad takes it: before and behind, the last axis first."""
+        axes = zip(self.pad, self.after, self.common, missing, strict=True)
+        return [side for p, a, c, m in reversed(list(axes)) for side in (p - c, a - c + m)]
 
     def onnx(self, missing: tuple[int, ...]) -> dict[str, tuple[int, ...]]:
         """The attributes of ONNX's Conv and ConvTranspose; no spatial axis is one of size 1."""
         if not self.kernel:
             return {"kernel_shape": (1,), "strides": (1,), "pads": (0, 0), "dilations": (1,)}
-        after = tuple(p + m for p, m in zip(self.pad, missing, strict=True))
+        after = tuple(a + m for a, m in zip(self.after, missing, strict=True))
         pads = self.pad + after
         return {"kernel_shape": self.kernel, "strides": self.stride, "pads": pads, "dilations": self.dilation}
 
@@ -74,7 +94,23 @@ def geometry(layer: Layer, shape: Shape) -> Geometry:
     for name in ("kernel_size", "stride", "dilation"):
         if min(found[name], default=1) < 1:
             raise layer.error(f"{name} must be positive in every direction, not {found[name]}")
-    return Geometry(axis, found["kernel_size"], found["stride"], found["pad"], found["dilation"])
+    before, after = sides(layer, spatial) or (found["pad"], found["pad"])
+    return Geometry(axis, found["kernel_size"], found["stride"], before, found["dilation"], after)
+
+
+def sides(layer: Layer, spatial: int) -> tuple[tuple[int, ...], tuple[int, ...]] | None:
+    """The pads before and behind height and width where a side has one of its own; None where none has."""
+    p = layer.param.convolution_param
+    top, bottom, left, right = (getattr(p, name) for name in SIDES)
+    if not (top or bottom or left or right):
+        return None
+    if spatial != 2:
+        raise layer.error(f"{', '.join(SIDES)} are for 2 spatial axes, not {spatial}")
+    if p.pad or p.pad_h or p.pad_w:
+        raise layer.error(f"give {', '.join(SIDES)}, or pad, not both")
+    if min(top, bottom, left, right) < 0:
+        raise layer.unsupported(f"{', '.join(SIDES)} must not be negative; use a Crop")
+    return (top, left), (bottom, right)
 
 
 def per_axis(layer: Layer, p: Any, name: str, spatial: int, default: int | None) -> tuple[int, ...]:
@@ -99,9 +135,9 @@ def per_axis(layer: Layer, p: Any, name: str, spatial: int, default: int | None)
     return tuple(given * spatial if len(given) == 1 else given)
 
 
-def pad_after(x: Tensor, missing: tuple[int, ...]) -> Tensor:
-    """`x` with zeros behind its last axes."""
-    return F.pad(x, [side for m in reversed(missing) for side in (0, m)]) if any(missing) else x
+def padded(x: Tensor, around: list[int]) -> Tensor:
+    """`x` with zeros around its last axes."""
+    return F.pad(x, around) if any(around) else x
 
 
 def as_batch(x: Tensor, axis: int, spatial: int) -> Tensor:

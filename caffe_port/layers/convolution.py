@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from caffe_port.layers.base import Layer, Shape, register
-from caffe_port.layers.conv_geometry import FORK_FIELDS, Geometry, as_batch, check_sizes, geometry, pad_after
+from caffe_port.layers.conv_geometry import FORK_FIELDS, SIDE_FIELDS, Geometry, as_batch, check_sizes, geometry, padded
 
 CONV = {1: F.conv1d, 2: F.conv2d, 3: F.conv3d}
 
@@ -24,7 +24,8 @@ class Convolution(Layer):
     down, plus 1; rounded towards 0 where the kernel is larger than the padded bottom, but by less than a stride.
     Blobs: weight (num_output, C / group, kernel...), bias (num_output) unless bias_term is false.
     `engine` and `force_nd_im2col` choose among Caffe's implementations and are read past. Forks' other spellings of
-    dilation are read: dilation_h and dilation_w, and DeepLab's hole, hole_h and hole_w. Raises for kernel, stride or
+    dilation are read: dilation_h and dilation_w, and DeepLab's hole, hole_h and hole_w. So is Synopsys' pad for every
+    side, pad_t, pad_b, pad_l and pad_r, whose two of an axis are then its 2 pad. Raises for kernel, stride or
     pad given twice, channels that group does not divide, a bottom without channels or pixels or too small for the
     kernel, and over 3 spatial axes. The leading axes may be empty.
 
@@ -35,7 +36,7 @@ class Convolution(Layer):
     top_is_free = True
     bottoms: ClassVar[tuple[int, int | None]] = (1, None)
     tops: ClassVar[tuple[int, int | None]] = (1, None)
-    fork_fields: ClassVar[tuple[str, ...]] = FORK_FIELDS
+    fork_fields: ClassVar[tuple[str, ...]] = (*FORK_FIELDS, *SIDE_FIELDS)
     reverse: ClassVar[bool] = False
     """Whether bottom and top change places (Deconvolution)."""
 
@@ -89,8 +90,8 @@ class Convolution(Layer):
     def product(self, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
         g = self.geometry
         conv = CONV[len(g.kernel) or 1]
-        x = pad_after(x, g.missing(tuple(x.shape[2:]))) if g.kernel else x
-        return conv(x, weight, bias, g.stride or 1, g.pad or 0, g.dilation or 1, self.param.convolution_param.group)
+        x = padded(x, g.beyond(g.missing(tuple(x.shape[2:])))) if g.kernel else x
+        return conv(x, weight, bias, g.stride or 1, g.common or 0, g.dilation or 1, self.param.convolution_param.group)
 
     def onnx(self, graph: Any, bottoms: list[str], tops: list[str]) -> None:
         g, p = self.geometry, self.param.convolution_param

@@ -8,6 +8,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from caffe_port.layers.base import register
+from caffe_port.layers.conv_geometry import padded
 from caffe_port.layers.convolution import Convolution
 
 DECONV = {1: F.conv_transpose1d, 2: F.conv_transpose2d, 3: F.conv_transpose3d}
@@ -27,4 +28,5 @@ class Deconvolution(Convolution):
     def product(self, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
         g = self.geometry
         conv, group = DECONV[len(g.kernel) or 1], self.param.convolution_param.group
-        return conv(x, weight, bias, g.stride or 1, g.pad or 0, 0, group, g.dilation or 1)
+        top = conv(x, weight, bias, g.stride or 1, g.common or 0, 0, group, g.dilation or 1)
+        return padded(top, [-side for side in g.beyond((0,) * len(g.kernel))])

@@ -17,11 +17,12 @@ class Dropout(Layer):
 
     Bottom and top: any shape. dropout_ratio must lie in [0, 1) or it raises (Caffe checks that in debug builds only).
     The field `scale_train: false` of some forks moves the scaling to the other phase: TRAIN
-    y = x * mask, TEST y = x * (1 - dropout_ratio). The mask is drawn from torch's generator of the bottom's device.
+    y = x * mask, TEST y = x * (1 - dropout_ratio). SegNet's `sample_weights_test` drops in the TEST phase too. The mask
+    is drawn from torch's generator of the bottom's device.
     Source: src/caffe/layers/dropout_layer.cpp:11-67. Unlike torch.nn.Dropout the phase decides, not train()/eval().
     """
 
-    fork_fields: ClassVar[tuple[str, ...]] = ("dropout_param.scale_train",)
+    fork_fields: ClassVar[tuple[str, ...]] = ("dropout_param.scale_train", "dropout_param.sample_weights_test")
 
     def setup(self, bottom_shapes) -> None:
         ratio = self.param.dropout_param.dropout_ratio
@@ -32,17 +33,23 @@ class Dropout(Layer):
     def scale_train(self) -> bool:
         return self.param.dropout_param.scale_train
 
+    @property
+    def drops(self) -> bool:
+        return self.phase == TRAIN or self.param.dropout_param.sample_weights_test
+
     def changes_values(self) -> bool:
-        return self.phase == TRAIN or not self.scale_train
+        return self.drops or not self.scale_train
 
     def forward(self, bottom: Tensor) -> Tensor:
         keep = 1.0 - self.param.dropout_param.dropout_ratio
-        if self.phase == TRAIN:
+        if self.drops:
             mask = torch.empty_like(bottom).bernoulli_(keep)
             return bottom * (mask / keep if self.scale_train else mask)
         return bottom if self.scale_train else bottom * keep
 
     def onnx(self, graph, bottoms, tops) -> None:
+        if self.drops:
+            raise self.unsupported("sample_weights_test: it draws at random in the TEST phase too")
         if self.scale_train:
             graph.node("Identity", bottoms, tops)
         else:

@@ -31,10 +31,7 @@ class PixelShuffle(Layer):
             raise self.error(f"upscale_factor must be positive, scale a square; it is {given[0].scale or self.factor}")
 
     def top_shapes(self, bottom_shapes: list[Shape]) -> list[Shape]:
-        shape, r = bottom_shapes[0], self.factor
-        if len(shape) != 4 or shape[1] % r**2:
-            raise self.shape_error(f"{r**2} must divide the channels of (num, channels, height, width), not {shape}")
-        return [(shape[0], shape[1] // r**2, shape[2] * r, shape[3] * r)]
+        return [top_shape(self, bottom_shapes[0], self.factor)]
 
     def forward(self, bottom: Tensor) -> Tensor:
         if bottom.numel() == 0:
@@ -45,3 +42,7 @@ class PixelShuffle(Layer):
         graph.node("DepthToSpace", bottoms, tops, blocksize=int(self.factor), mode="CRD")
 
 
+def top_shape(layer: Layer, shape: Shape, r: int) -> Shape:
+    if len(shape) != 4 or shape[1] % r**2:
+        raise layer.shape_error(f"{r**2} must divide the channels of (num, channels, height, width), not {shape}")
+    return (shape[0], shape[1] // r**2, shape[2] * r, shape[3] * r)

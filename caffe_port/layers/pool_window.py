@@ -1,6 +1,7 @@
 """Windows over planes: Caffe's size rule, and maxima, sums and means over windows. Used by Pooling, SPP and LRN.
 
-A window of size `kernel` stands at every `stride`-th pixel, the first one `pad` pixels before the image. Caffe's rule
+A window of size `kernel` stands at every `stride`-th pixel, the first one `pad` pixels before the image; behind it the
+pad is the same, but for a fork that can give another. Caffe's rule
 for how many windows there are is neither that of torch nor that of ONNX with `ceil_mode`, so both get explicit pads
 here wherever their own rule would give other windows. Source: src/caffe/layers/pooling_layer.cpp:79-240.
 """
@@ -19,14 +20,16 @@ LOWEST = float(torch.finfo(torch.float32).min)
 """Where Caffe's search for a maximum starts (-FLT_MAX): what a window without any pixel gives."""
 
 
-def out_len(size: int, kernel: int, stride: int, pad: int, ceil: bool = True, clip: bool | None = None) -> int:
+def out_len(
+    size: int, kernel: int, stride: int, pad: int, ceil: bool = True, clip: bool | None = None, after: int | None = None
+) -> int:
     """How many windows Caffe puts along an axis of `size` pixels.
 
     (size + 2 pad - kernel) / stride, rounded up (or down, with ceil=False), plus 1. With padding, a last window that
     would start past the image and its left pad is dropped: `clip`, which a pad on *either* axis switches on for both.
-    Without padding such a window stays, and sees no pixel at all (kernel 1, stride 2, size 6).
+    Without padding such a window stays, and sees no pixel at all (kernel 1, stride 2, size 6). `after`: the pad behind.
     """
-    span = size + 2 * pad - kernel
+    span = size + pad + (pad if after is None else after) - kernel
     count = (-(-span // stride) if ceil else span // stride) + 1
     if (pad > 0 if clip is None else clip) and (count - 1) * stride >= size + pad:
         count -= 1
@@ -42,25 +45,29 @@ def torch_len(size: int, kernel: int, stride: int, pad: int, ceil: bool) -> int:
 
 @dataclass(frozen=True)
 class Window:
-    """Kernel, stride and pad, each (height, width), and the rounding of the window count."""
+    """Kernel, stride and pad, each (height, width), and the rounding of the window count; `behind`: see `after`."""
 
     kernel: tuple[int, int]
     stride: tuple[int, int]
     pad: tuple[int, int] = (0, 0)
     ceil: bool = True
+    behind: tuple[int, int] | None = None
+
+    @property
+    def after(self) -> tuple[int, int]:
+        """The pad below and to the right, as the definition gives it."""
+        return self.pad if self.behind is None else self.behind
 
     def counts(self, size: tuple[int, int]) -> tuple[int, int]:
         """Windows along height and width of a plane of `size`; not positive where the plane is too small for any."""
-        clip = any(self.pad)
-        h, w = (
-            out_len(n, k, s, p, self.ceil, clip)
-            for n, k, s, p in zip(size, self.kernel, self.stride, self.pad, strict=True)
-        )
+        clip = any(self.pad + self.after)
+        axes = zip(size, self.kernel, self.stride, self.pad, self.after, strict=True)
+        h, w = (out_len(n, k, s, p, self.ceil, clip, a) for n, k, s, p, a in axes)
         return h, w
 
     def torch_ceil_mode(self, size: tuple[int, int]) -> bool | None:
         """The `ceil_mode` with which torch's own padding gives exactly Caffe's windows; None if neither does."""
-        if any(2 * p > k for p, k in zip(self.pad, self.kernel, strict=True)):
+        if self.after != self.pad or any(2 * p > k for p, k in zip(self.pad, self.kernel, strict=True)):
             return None
         for ceil in (False, True):
             axes = zip(size, self.kernel, self.stride, self.pad, strict=True)
@@ -77,9 +84,9 @@ class Window:
     def pads_after_any(self) -> tuple[int, int] | None:
         """Pads below and to the right that give Caffe's windows, rounding down, at every size of the plane; None where
         none do: where the last window might be clipped. Rounding up is rounding down with stride - 1 more."""
-        if self.ceil and any(s + p > k for s, p, k in zip(self.stride, self.pad, self.kernel, strict=True)):
+        if self.ceil and any(s + a > k for s, a, k in zip(self.stride, self.after, self.kernel, strict=True)):
             return None
-        h, w = (p + (s - 1 if self.ceil else 0) for p, s in zip(self.pad, self.stride, strict=True))
+        h, w = (a + (s - 1 if self.ceil else 0) for a, s in zip(self.after, self.stride, strict=True))
         return h, w
 
     def padded(self, x: Tensor, value: float) -> Tensor:
@@ -87,15 +94,18 @@ class Window:
         (top, left), (bottom, right) = self.pad, self.pads_after((x.shape[-2], x.shape[-1]))
         return F.pad(x, (left, right, top, bottom), value=value)
 
-    def areas(self, size: tuple[int, int]) -> np.ndarray:
+    def areas(self, size: tuple[int, int], pads: bool = True) -> np.ndarray:
         """What AVE divides by, (windows high, windows wide): the window's part inside the image *and its pad*.
 
-        0 or negative for the window without pixels that out_len speaks of: 0 / 0 is NaN there, as in Caffe.
+        0 or negative for the window without pixels that out_len speaks of: 0 / 0 is NaN there, as in Caffe. Without
+        `pads`, the part inside the image.
         """
         spans = []
-        for count, n, k, s, p in zip(self.counts(size), size, self.kernel, self.stride, self.pad, strict=True):
+        axes = zip(self.counts(size), size, self.kernel, self.stride, self.pad, self.after, strict=True)
+        for count, n, k, s, p, a in axes:
             start = np.arange(count) * s - p
-            spans.append(np.minimum(start + k, n + p) - start)
+            first, end = (start, n + a) if pads else (np.maximum(start, 0), n)
+            spans.append(np.minimum(start + k, end) - first)
         return np.outer(*spans)
 
 
@@ -130,13 +140,13 @@ def sum_pool(x: Tensor, window: Window) -> Tensor:
     return F.avg_pool2d(window.padded(x, 0.0), window.kernel, window.stride, divisor_override=1)
 
 
-def ave_pool(x: Tensor, window: Window) -> Tensor:
+def ave_pool(x: Tensor, window: Window, pads: bool = True) -> Tensor:
     """Sums over windows, divided by `Window.areas`."""
     size = (x.shape[-2], x.shape[-1])
     ceil_mode = window.torch_ceil_mode(size)
     if ceil_mode is not None:
-        return F.avg_pool2d(x, window.kernel, window.stride, window.pad, ceil_mode, count_include_pad=True)
-    return sum_pool(x, window) / torch.from_numpy(window.areas(size)).to(x)
+        return F.avg_pool2d(x, window.kernel, window.stride, window.pad, ceil_mode, count_include_pad=pads)
+    return sum_pool(x, window) / torch.from_numpy(window.areas(size, pads)).to(x)
 
 
 def onnx_pool(graph: Any, op: str, x: str, size: Any, window: Window, outputs: Any = 1, **attributes: Any) -> Any:
@@ -156,10 +166,10 @@ def onnx_pool(graph: Any, op: str, x: str, size: Any, window: Window, outputs: A
     return graph.node(op, [x], outputs, kernel_shape=window.kernel, strides=window.stride, pads=pads, **attributes)
 
 
-def onnx_ave(graph: Any, x: str, size: Any, window: Window, outputs: Any = 1) -> Any:
+def onnx_ave(graph: Any, x: str, size: Any, window: Window, outputs: Any = 1, pads: bool = True) -> Any:
     """AVE: AveragePool divides by the whole kernel; windows that reach past the pad are corrected by a constant."""
     with np.errstate(divide="ignore"):
-        correction = (window.kernel[0] * window.kernel[1] / window.areas(size)).astype(np.float32)
+        correction = (window.kernel[0] * window.kernel[1] / window.areas(size, pads)).astype(np.float32)
     if np.all(correction == 1):
         return onnx_pool(graph, "AveragePool", x, size, window, outputs, count_include_pad=1)
     means = onnx_pool(graph, "AveragePool", x, size, window, count_include_pad=1)

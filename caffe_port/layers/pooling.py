@@ -13,7 +13,11 @@ from caffe_port.layers.base import TRAIN, Layer, Shape, register
 from caffe_port.layers.pool_window import Window, ave_pool, max_pool, onnx_ave, onnx_pool, sum_pool
 from caffe_port.proto import caffe_pb2
 
-MAX, AVE, STOCHASTIC = (caffe_pb2.PoolingParameter.PoolMethod.Value(n) for n in ("MAX", "AVE", "STOCHASTIC"))
+MAX, AVE, STOCHASTIC, AVE_EXC_PAD = (
+    caffe_pb2.PoolingParameter.PoolMethod.Value(n) for n in ("MAX", "AVE", "STOCHASTIC", "AVE_EXC_PAD")
+)
+SIDES = ("pad_t", "pad_b", "pad_l", "pad_r")
+PADS = (("pad", "pad_h", "pad_w"), ("pad_type",), SIDES)  # a layer has the options of one
 
 
 @register()
@@ -32,12 +36,19 @@ class Pooling(Layer):
     `engine` is read past. Raises for kernel, stride and pad given twice or by halves, pad >= kernel, pad with
     STOCHASTIC, no channels, and planes too small for one window. The batch may be empty.
 
-    Source: src/caffe/layers/pooling_layer.cpp. torch's pools differ in the number of windows, refuse pad > kernel / 2,
-    and let NaN win.
+    Synopsys' Caffe adds: AVE_EXC_PAD, once AVE_TF, which divides by the window's pixels inside the image; pad_t, pad_b,
+    pad_l and pad_r, a pad of its own for every side; and pad_type 1, TensorFlow's SAME, in which a stride s makes of
+    n pixels the fraction n / s, rounded up, and an odd pad has its greater half behind. Their gradients are the
+    derivatives, where that Caffe's CPU code for AVE takes pad_b for pad_l.
+
+    Source: src/caffe/layers/pooling_layer.cpp of BVLC Caffe and of Synopsys'. torch's pools differ in the number of
+    windows, refuse pad > kernel / 2, and let NaN win.
     """
 
     tops: ClassVar[tuple[int, int | None]] = (1, 2)
-    fork_fields: ClassVar[tuple[str, ...]] = ("pooling_param.ceil_mode",)
+    fork_fields: ClassVar[tuple[str, ...]] = tuple(
+        f"pooling_param.{name}" for name in ("ceil_mode", "pool", "pad_type", *SIDES)
+    )
 
     def setup(self, bottom_shapes: list[Shape]) -> None:
         p = self.param.pooling_param
@@ -51,20 +62,26 @@ class Pooling(Layer):
             both = [p.HasField(f"{field}_h"), p.HasField(f"{field}_w")]
             if any(both) and (p.HasField(field) or not all(both)):
                 raise self.error(f"give {field}, or {field}_h and {field}_w")
+        if sum(any(getattr(p, name) for name in names) for names in PADS) > 1:
+            raise self.error(f"give one of pad, pad_type, and {', '.join(SIDES)}")
+        if p.pad_type > 1:
+            raise self.unsupported(f"pad_type {p.pad_type}; 0 is Caffe's own, 1 is SAME")
         self.options: dict[str, Any] = options(p)
         window = self.window((1, 1))
-        if p.global_pooling and (any(window.pad) or window.stride != (1, 1)):
+        pads = window.pad + window.after
+        if p.global_pooling and (any(pads) or window.stride != (1, 1)):
             raise self.error("global_pooling goes with pad 0 and stride 1 only")
         if min(window.kernel) < 1 or min(window.stride) < 1:
             raise self.error(f"kernel {window.kernel} and stride {window.stride} must be positive")
-        if any(window.pad) and p.pool == STOCHASTIC:
+        if any(pads) and p.pool == STOCHASTIC:
             raise self.error("padding is for MAX and AVE pooling only")
-        if any(window.pad) and (window.pad[0] >= window.kernel[0] or window.pad[1] >= window.kernel[1]):
+        if any(pad >= kernel for pad, kernel in zip(pads, window.kernel * 2, strict=True) if pad):
             raise self.error(f"pad {window.pad} must be smaller than the kernel {window.kernel}")
 
     def window(self, size: tuple[int, int]) -> Window:
         """The window over planes of `size`."""
-        return Window(**{"kernel": size, **self.options})
+        window = Window(**{"kernel": size, **self.options})
+        return same(window, size) if self.param.pooling_param.pad_type else window
 
     def top_shapes(self, bottom_shapes: list[Shape]) -> list[Shape]:
         shape = bottom_shapes[0]
@@ -82,8 +99,10 @@ class Pooling(Layer):
     def forward(self, bottom: Tensor) -> Tensor | tuple[Tensor, ...]:
         p = self.param.pooling_param
         window = self.window((bottom.shape[2], bottom.shape[3]))
-        if p.pool == AVE:
-            return bottom.mean((2, 3), keepdim=True) if p.global_pooling else ave_pool(bottom, window)
+        if p.pool in (AVE, AVE_EXC_PAD):
+            if p.global_pooling:
+                return bottom.mean((2, 3), keepdim=True)
+            return ave_pool(bottom, window, pads=p.pool == AVE)
         if p.pool == STOCHASTIC:
             return self.draw(bottom, window) if self.phase == TRAIN else expected(bottom, window)
         top, index = max_pool(bottom, window)
@@ -103,10 +122,10 @@ class Pooling(Layer):
         p, x = self.param.pooling_param, bottoms[0]
         size = graph.shape(x)[2:]
         window = self.window(size)
-        if p.pool == AVE and p.global_pooling:
+        if p.pool in (AVE, AVE_EXC_PAD) and p.global_pooling:
             graph.node("GlobalAveragePool", [x], tops)
-        elif p.pool == AVE:
-            onnx_ave(graph, x, size, window, tops)
+        elif p.pool in (AVE, AVE_EXC_PAD):
+            onnx_ave(graph, x, size, window, tops, pads=p.pool == AVE)
         elif p.pool == STOCHASTIC:
             mean = onnx_pool(graph, "AveragePool", x, size, window, count_include_pad=1)
             mean_square = onnx_pool(graph, "AveragePool", graph.node("Mul", [x, x]), size, window, count_include_pad=1)
@@ -132,8 +151,18 @@ def options(p: Any) -> dict[str, Any]:
         return getattr(p, square), getattr(p, square)
 
     ceil = p.round_mode == caffe_pb2.PoolingParameter.CEIL and p.ceil_mode
-    found = {"stride": pair("stride", "stride"), "pad": pair("pad", "pad"), "ceil": ceil}
+    found: dict[str, Any] = {"stride": pair("stride", "stride"), "pad": pair("pad", "pad"), "ceil": ceil}
+    if any(getattr(p, name) for name in SIDES):
+        found |= {"pad": (p.pad_t, p.pad_l), "behind": (p.pad_b, p.pad_r)}
     return found if p.global_pooling else {"kernel": pair("kernel_size", "kernel"), **found}
+
+
+def same(window: Window, size: tuple[int, int]) -> Window:
+    """The window with the pads that make of every axis its size / stride, rounded up."""
+    axes = zip(size, window.kernel, window.stride, strict=True)
+    whole = [max(0, k - (n % s or s)) for n, k, s in axes]
+    before, behind = (whole[0] // 2, whole[1] // 2), (-(-whole[0] // 2), -(-whole[1] // 2))
+    return Window(window.kernel, window.stride, before, ceil=False, behind=behind)
 
 
 def expected(x: Tensor, window: Window) -> Tensor:

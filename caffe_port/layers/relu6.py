@@ -23,15 +23,22 @@ class ReLU6(Layer):
     origin = "MobileNet-YOLO"
 
     def forward(self, bottom: Tensor) -> Tensor:
-        slope = self.param.relu6_param.negative_slope
-        return _Capped.apply(F.leaky_relu(bottom, slope) if slope else F.relu(bottom))
+        return capped(bottom, self.param.relu6_param.negative_slope)
 
     def onnx(self, graph: OnnxGraph, bottoms: list[str], tops: list[str]) -> None:
-        slope, six = self.param.relu6_param.negative_slope, graph.const(np.array(6, np.float32), "six")
-        if slope:
-            graph.node("Min", [graph.node("LeakyRelu", bottoms, alpha=slope), six], tops)
-        else:
-            graph.node("Clip", [bottoms[0], graph.const(np.array(0, np.float32), "zero"), six], tops)
+        onnx_capped(graph, bottoms[0], tops, self.param.relu6_param.negative_slope)
+
+
+def capped(x: Tensor, slope: float) -> Tensor:
+    return _Capped.apply(F.leaky_relu(x, slope) if slope else F.relu(x))
+
+
+def onnx_capped(graph: OnnxGraph, x: str, tops: list[str], slope: float) -> None:
+    six = graph.const(np.array(6, np.float32), "six")
+    if slope:
+        graph.node("Min", [graph.node("LeakyRelu", [x], alpha=slope), six], tops)
+    else:
+        graph.node("Clip", [x, graph.const(np.array(0, np.float32), "zero"), six], tops)
 
 
 class _Capped(torch.autograd.Function):

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from math import prod
+from typing import ClassVar
 
 import numpy as np
+import torch.nn.functional as F
 from torch import Tensor
 
+from caffe_port.layers import pixel_shuffle
 from caffe_port.layers.base import Layer, OnnxGraph, Shape, register
 
 
@@ -19,11 +22,18 @@ class Reshape(Layer):
     the whole shape, at most one dim of -1 is what remains. ShapeError: counts that differ, a 0 with nothing to copy,
     several -1, axes out of range. In-place is refused.
 
+    `pixelshuffler` r, of Synopsys' Caffe: not these options but PixelShuffle by r.
+
     Source: reshape_layer.cpp of BVLC Caffe 1.0. `torch.reshape` knows neither 0 nor a range of axes.
     """
 
+    fork_fields: ClassVar[tuple[str, ...]] = ("reshape_param.pixelshuffler",)
+
     def setup(self, bottom_shapes: list[Shape]) -> None:
         refuse_in_place(self)
+        self.factor = self.param.reshape_param.pixelshuffler
+        if self.factor < 1 or self.factor > 1 and self.param.reshape_param.HasField("shape"):
+            raise self.error(f"pixelshuffler {self.factor} must be positive, and a shape is not for it")
         self.dims = dims = list(self.param.reshape_param.shape.dim)
         if dims.count(-1) > 1:
             raise self.shape_error(f"new shape {dims} holds several -1; at most one dimension can be inferred")
@@ -44,6 +54,8 @@ class Reshape(Layer):
 
     def top_shapes(self, bottom_shapes: list[Shape]) -> list[Shape]:
         shape = bottom_shapes[0]
+        if self.factor > 1:
+            return [pixel_shuffle.top_shape(self, shape, self.factor)]
         start, end = self._range(len(shape))
         new = list(self.dims)
         for i, dim in enumerate(new):
@@ -63,13 +75,17 @@ class Reshape(Layer):
         return [tuple(top)]
 
     def forward(self, x: Tensor) -> Tensor:
-        return x.reshape(self.top_shapes([tuple(x.shape)])[0])
+        shape = self.top_shapes([tuple(x.shape)])[0]
+        return F.pixel_shuffle(x, self.factor) if self.factor > 1 and x.numel() else x.reshape(shape)
 
     def shares_memory(self) -> bool:
-        return True
+        return self.factor == 1
 
     def onnx(self, graph: OnnxGraph, bottoms: list[str], tops: list[str]) -> None:
         shape = graph.shape(bottoms[0])
+        if self.factor > 1:
+            graph.node("DepthToSpace", bottoms, tops, blocksize=self.factor, mode="CRD")
+            return
         start, end = self._range(len(shape))
         onnx_reshape(self, graph, bottoms, tops, start, self.dims, end)
 

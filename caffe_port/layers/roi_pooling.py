@@ -21,11 +21,12 @@ class ROIPooling(Layer):
     Bottoms: features (N, C, H, W) and regions (R, 5): image, xmin, ymin, xmax, ymax in pixels of the picture, both ends
     included; `spatial_scale` times that, rounded, is the place in the features. Top: (R, C, pooled_h, pooled_w). A
     region is at least one pixel long; bins overlap by up to a pixel and are cut at the features' border. An empty bin
-    is 0. Of equal pixels the first in reading order gets the gradient; NaN never wins (a bin of NaN is -FLT_MAX). No
-    gradient to the regions. A region in an image that is not there is a LayerError on the CPU.
+    is 0. With `pad_ratio` p, of MS-CNN, a region first grows by p times its width, both ends included, to the left and
+    to the right, and so its height. Of equal pixels the first in reading order gets the gradient; NaN never wins (a bin
+    of NaN is -FLT_MAX). No gradient to the regions. A region in an image that is not there is a LayerError on the CPU.
 
-    Source: roi_pooling_layer.cpp of Fast R-CNN (Girshick, 2015). ONNX: MaxRoiPool. `torchvision.ops.roi_pool` is this
-    but for NaN.
+    Source: roi_pooling_layer.cpp of Fast R-CNN (Girshick, 2015), and of MS-CNN (Cai et al., 2016). ONNX: MaxRoiPool.
+    `torchvision.ops.roi_pool` is this but for NaN and pad_ratio.
     """
 
     origin = "Fast R-CNN"
@@ -46,6 +47,9 @@ class ROIPooling(Layer):
         p = self.param.roi_pooling_param
         height, width = features.shape[2:]
         image, corners = regions.split(self, features, rois)
+        if p.pad_ratio:
+            pad = (corners[:, 2:] - corners[:, :2] + 1) * p.pad_ratio
+            corners = torch.cat([corners[:, :2] - pad, corners[:, 2:] + pad], 1)
         place = regions.rounded(corners * p.spatial_scale)
         size = (place[:, 2:] - place[:, :2] + 1).clamp(min=1)
         top, bottom = regions.bins(place[:, 1], size[:, 1], p.pooled_h, height, relative=True)
@@ -62,6 +66,12 @@ class ROIPooling(Layer):
         rois = bottoms[1]
         if len(graph.shape(rois)) > 2:
             rois = graph.node("Reshape", [rois, graph.const(np.array([-1, 5], np.int64), "shape")])
+        if p.pad_ratio:
+            parts = graph.const(np.array([1, 2, 2], np.int64), "parts")
+            image, low, high = graph.node("Split", [rois, parts], 3, axis=1)
+            long = graph.node("Add", [graph.node("Sub", [high, low]), graph.const(np.array(1, np.float32), "one")])
+            pad = graph.node("Mul", [long, graph.const(np.array(p.pad_ratio, np.float32), "pad_ratio")])
+            rois = graph.node("Concat", [image, graph.node("Sub", [low, pad]), graph.node("Add", [high, pad])], axis=1)
         graph.node(
             "MaxRoiPool", [bottoms[0], rois], tops, pooled_shape=[p.pooled_h, p.pooled_w], spatial_scale=p.spatial_scale
         )

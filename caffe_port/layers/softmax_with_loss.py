@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import ClassVar
 
 import torch.nn.functional as F
 from torch import Tensor
@@ -28,8 +29,12 @@ class SoftmaxWithLoss(Layer):
     The gradient is p - onehot(label), also where the clamp at FLT_MIN acts. No gradient enters by the probabilities or
     leaves to the labels, as in Caffe. A label that is no class raises LayerError on the CPU.
 
-    Source: softmax_loss_layer.cpp of BVLC Caffe 1.0, whose second top aborts when it comes with a loss weight; here it
-    works. Unlike `F.cross_entropy`: the clamp (at most 87.34 a prediction, never inf), the divisor, any axis.
+    SegNet's `weight_by_label_freqs`: each pixel's cost times the `class_weighting` of its label, of which there is one
+    a class; d counts pixels as before.
+
+    Source: softmax_loss_layer.cpp of caffe-segnet (Badrinarayanan et al., 2015), and of BVLC Caffe 1.0, whose second
+    top aborts when it comes with a loss weight; here it works. Unlike `F.cross_entropy`: the clamp (at most 87.34 a
+    prediction, never inf), the divisor, any axis.
     """
 
     bottoms = (2, 2)
@@ -38,11 +43,18 @@ class SoftmaxWithLoss(Layer):
     differentiable_bottoms = (0,)
     auto_tops = True
     layers_inside = 1
+    fork_fields: ClassVar[tuple[str, ...]] = ("loss_param.weight_by_label_freqs", "loss_param.class_weighting")
 
     def setup(self, bottom_shapes: list[Shape]) -> None:
         self.ignore = label.ignored(self.param.loss_param)
         self.mode = normalization.mode(self.param.loss_param)
         self.top_count = max(1, len(self.param.top))
+        p = self.param.loss_param
+        self.weights: list[float] = list(p.class_weighting) if p.weight_by_label_freqs else []
+        classes = label.around(self, bottom_shapes[0], self.param.softmax_param.axis)[1]
+        if p.weight_by_label_freqs and len(self.weights) != classes:
+            given = len(self.weights)
+            raise self.error(f"weight_by_label_freqs needs class_weighting for each of {classes} classes, not {given}")
 
     def top_shapes(self, bottom_shapes: list[Shape]) -> list[Shape]:
         label.same_batch(self, bottom_shapes)
@@ -61,6 +73,8 @@ class SoftmaxWithLoss(Layer):
             ignore_index=NO_LABEL if self.ignore is None else self.ignore,
         )
         each = -label.floor(-each, math.log(FLT_MIN))
+        if self.weights:
+            each = each * each.new_tensor(self.weights)[wanted.clamp(0, classes - 1)]
         valid = None if self.ignore is None else wanted != self.ignore
         loss = each.sum() / normalization.divisor(self.mode, outer, inner, valid)
         if self.top_count < 2:

@@ -23,6 +23,7 @@ from caffe_port.proto.load import read_solver
 from caffe_port.solver import checks, debug_info, gradient, lr_policy, nets, resume, state
 from caffe_port.solver.actions import Action, Poll, never
 from caffe_port.solver.copying import copy_weights, save_weights
+from caffe_port.solver.detections import Detections
 from caffe_port.solver.rule import rule, single
 from caffe_port.solver.scores import Scores, elements, output_line
 from caffe_port.solver.smoothing import SmoothedLoss
@@ -293,14 +294,19 @@ class Solver:
             self._before_test = None
 
     @torch.no_grad()
-    def test(self, index: int = 0) -> Scores | None:
-        """test_iter batches of one test net with the train net's blobs; its mean outputs are logged. None: stopped."""
+    def test(self, index: int = 0) -> Scores | Detections | None:
+        """test_iter batches of one test net with the train net's blobs; its mean outputs are logged. None: stopped.
+
+        With `eval_type: "detection"`, the mean average precision of its outputs, and of each class if wanted.
+        """
         log.info("solver.cpp:347", f"Iteration {self.iter}, Testing net (#{index})")
         net = self.test_nets[index]
         for name in net.share_from(self.net):
             log.info("net.cpp:678", f"Ignoring source layer {name}")
         driver = debug_info.watched(net) if self.param.debug_info else None
-        scores, loss = Scores(), 0.0
+        detects = self.param.eval_type == "detection"
+        scores: Scores | Detections = Detections(self.param.ap_version) if detects else Scores()
+        loss = 0.0
         for _ in range(self.param.test_iter[index]):
             self._answer_requests()
             if self.requested_early_exit:
@@ -315,6 +321,9 @@ class Solver:
                 scores.add(result.outputs)
         if self.param.test_compute_loss:
             log.info("solver.cpp:401", f"Test loss: {loss / max(scores.batches, 1):g}")
+        if isinstance(scores, Detections) and self.param.show_per_class_result:
+            for line in scores.class_lines():
+                log.info("solver.cpp:540", line)
         for i, line in enumerate(scores.lines(net.loss_weights)):
             log.info("solver.cpp:414", f"    Test net output #{i}: {line}")
         return scores

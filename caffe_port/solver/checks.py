@@ -8,6 +8,11 @@ from typing import Any
 from caffe_port.errors import SolverError
 from caffe_port.proto.forks import fork_fields
 from caffe_port.solver import gradient, lr_policy
+from caffe_port.solver.detections import AP_VERSIONS
+
+EVALUATIONS = ("classification", "detection")
+KNOWN = ("eval_type", "ap_version", "show_per_class_result", "stagelr", "stageiter")
+"""Options that forks' solvers add: SSD's tests of a detector, and the rates of the policy "multifixed"."""
 
 
 def check(param: Any) -> None:
@@ -19,7 +24,7 @@ def check(param: Any) -> None:
 
 def check_settings(param: Any) -> None:
     """SolverError for a definition that cannot be trained by anywhere."""
-    foreign = [name for name in fork_fields(param) if "." not in name]
+    foreign = [name for name in fork_fields(param) if "." not in name and name not in KNOWN]
     if foreign:
         raise SolverError(f"{', '.join(foreign)}: an option of a fork's solver that is not known here; remove it")
     if param.average_loss < 1:
@@ -29,6 +34,9 @@ def check_settings(param: Any) -> None:
             f"iter_size must be at least 1, but is {param.iter_size}: no data would be seen (with 0 Caffe divides by "
             "it and makes every weight NaN)"
         )
+    for name, known in (("eval_type", EVALUATIONS), ("ap_version", AP_VERSIONS)):
+        if getattr(param, name) not in known:
+            raise SolverError(f"{name}: unknown {name} '{getattr(param, name)}'; known are {', '.join(known)}")
     lr_policy.policy(param)
     if param.weight_decay:
         gradient.check_kind(param.regularization_type)

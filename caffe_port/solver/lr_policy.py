@@ -2,7 +2,8 @@
 
 Source: `SGDSolver::GetLearningRate`, src/caffe/solvers/sgd_solver.cpp of BVLC Caffe 1.0. There `pow(float, int)` is a
 double product that is rounded once, while `pow(float, float)` and `exp(float)` round to float before they are
-multiplied; the functions here do the same, so the rate is Caffe's to the last bit.
+multiplied; the functions here do the same, so the rate is Caffe's to the last bit. "multifixed" is of the Caffes that
+train YOLO (yeahkun/caffe-yolo, MobileNet-YOLO, Intel's), in one and the same form.
 """
 
 from __future__ import annotations
@@ -35,7 +36,12 @@ def policy(param: Any) -> Policy:
         raise SolverError(f"lr_policy: unknown learning rate policy '{name}'; known are {', '.join(POLICIES)}")
     if name in ("step", "sigmoid") and param.stepsize <= 0:
         raise SolverError(f"lr_policy '{name}' needs a stepsize above 0, but stepsize is {param.stepsize}")
-    if name not in ("fixed", "poly") and not param.gamma >= 0:
+    if name == "multifixed" and (not param.stagelr or len(param.stagelr) != len(param.stageiter)):
+        raise SolverError(
+            f"lr_policy 'multifixed' needs a stageiter for every stagelr; there are {len(param.stageiter)} and "
+            f"{len(param.stagelr)}"
+        )
+    if name not in ("fixed", "poly", "multifixed") and not param.gamma >= 0:
         raise SolverError(f"lr_policy '{name}' needs a gamma of 0 or more, but gamma is {param.gamma:g}")
     return POLICIES[name]
 
@@ -90,6 +96,12 @@ def sigmoid(param: Any, iteration: int, current_step: int) -> float:
     return F(param.base_lr) * (F(1) / (F(1) + F(np.exp(np.float64(exponent)))))
 
 
+def multifixed(param: Any, iteration: int, current_step: int) -> float:
+    """The stagelr of the first stage whose stageiter is not below iter; behind the last, the last one's"""
+    stages = zip(param.stageiter, param.stagelr, strict=True)
+    return next((lr for end, lr in stages if iteration <= end), param.stagelr[-1])
+
+
 def _power(base: float, exponent: float) -> float:
     """C's `pow` in double precision: infinity and NaN where Python would raise."""
     try:
@@ -100,4 +112,4 @@ def _power(base: float, exponent: float) -> float:
         return math.inf if base == 0 else math.nan
 
 
-POLICIES: dict[str, Policy] = {f.__name__: f for f in (fixed, step, exp, inv, multistep, poly, sigmoid)}
+POLICIES: dict[str, Policy] = {f.__name__: f for f in (fixed, step, exp, inv, multistep, poly, sigmoid, multifixed)}

@@ -137,13 +137,13 @@ def test_a_problem_of_one_phase_says_which(tmp_path, capsys):
 
 
 def test_what_a_half_read_layer_computes_is_not_held_against_others(tmp_path, capsys):
-    """Without its `pad_l` the convolution would have another shape than the data: that is no mistake of the sum's."""
+    """Without its `pad_type` the convolution would have another shape than the data: no mistake of the sum's."""
     path = tmp_path / "net.prototxt"
     total = 'layer { name: "e" type: "Eltwise" bottom: "data" bottom: "c" top: "e" }'
-    path.write_text(INPUT + CONV.replace("kernel_size: 3", "kernel_size: 3 pad_l: 2") + total)
+    path.write_text(INPUT + CONV.replace("kernel_size: 3", "kernel_size: 3 pad_type: 1") + total)
     assert main(["inspect", "--preflight", str(path)]) == 1
     out = capsys.readouterr().out.splitlines()
-    assert len(out) == 2 and "pad_l" in out[0] and "; 1 not checked beyond their type, for want of a shape" in out[1]
+    assert len(out) == 2 and "pad_type" in out[0] and "; 1 not checked beyond their type, for want of a shape" in out[1]
 
 
 def test_an_in_place_layer_behind_data_of_given_shape(tmp_path, capsys):

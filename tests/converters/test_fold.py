@@ -26,6 +26,10 @@ OTHER = 'layer { name: "relu" type: "ReLU" bottom: "y" top: "r" }'
 
 CASES = {
     "convolution": (X + CONV % ("Convolution", "group: 2") + BN + SCALE + RELU, ["x", "a", "relu"]),
+    "eps_behind_the_root": (
+        X + CONV % ("Convolution", "") + BN.replace("}", "batch_norm_param { eps: 0.1 add_eps_before_sqrt: false } }"),
+        ["x", "a"],
+    ),
     "without_bias": (X + CONV % ("Convolution", "bias_term: false") + BN, ["x", "a"]),
     "deconvolution": (X + CONV % ("Deconvolution", "group: 2 stride: 2") + BN + SCALE, ["x", "a"]),
     "inner_product": (X + FC % "" + BN + SCALE, ["x", "a"]),

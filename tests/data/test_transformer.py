@@ -54,7 +54,7 @@ def test_test_phase(options: str, picture: np.ndarray, tmp_path: Path) -> None:
     if "MEAN" in options:
         write_blob(tmp_path / "mean", MEAN, legacy=True)
     t = make(options.replace("MEAN", f'mean_file: "{tmp_path}/mean"'))
-    row, column = ((n - t.crop) // 2 if t.crop else 0 for n in picture.shape[1:])
+    row, column = ((n - c) // 2 if c else 0 for n, c in zip(picture.shape[1:], t.crop, strict=True))
     np.testing.assert_array_equal(t(picture), caffe_loop(picture, t, False, row, column))
 
 
@@ -63,7 +63,7 @@ def test_train_phase(options: str, tmp_path: Path) -> None:
     """Each result is Caffe's loop at some place and mirror; every place and both mirrors come up."""
     write_blob(tmp_path / "mean", MEAN, legacy=True)
     t = make("mirror: true " + options.replace("MEAN", f'mean_file: "{tmp_path}/mean"'), TRAIN)
-    size = t.crop or 0
+    size = t.crop[0]
     places = [(r, c) for r in range(8 - size + 1) for c in range(11 - size + 1)] if size else [(0, 0)]
     possible = {caffe_loop(PICTURE, t, m, r, c).tobytes(): (m, r, c) for r, c in places for m in (False, True)}
     tries = 20 * len(possible)

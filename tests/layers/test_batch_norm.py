@@ -8,6 +8,8 @@ from caffe_port.errors import LayerError, ShapeError
 from caffe_port.layers.base import TEST, TRAIN
 from caffe_port.net import Net
 from caffe_port.proto import caffe_pb2, text
+from converters.onnx_check import run_onnx
+from converters.onnx_model import export
 from tests.layers.runner import Case, make, run
 
 
@@ -40,6 +42,9 @@ CASES = [
          lambda bottoms, blobs: [bottoms[0] / 0.1]),
     Case("test, batch's own", 'type: "BatchNorm" batch_norm_param { use_global_stats: false }', [(4, 3, 5)], batch(),
          opencv="it has no batch statistics"),
+    Case("eps behind the root, never trained",
+         'type: "BatchNorm" batch_norm_param { eps: 0.5 add_eps_before_sqrt: false }', [(4, 3, 5, 2)],
+         lambda bottoms, blobs: [bottoms[0] / 0.5], opencv="it drops add_eps_before_sqrt"),
 ]
 test_cases = run(CASES)
 FILLERS = 'scale_filler { type: "uniform" min: 0.5 max: 2 } bias_filler { type: "uniform" min: -1 max: 1 }'
@@ -213,3 +218,24 @@ def test_a_pass_that_fails_changes_no_statistics():
     assert not net.layer("c").mean.any() and net.layer("c").slot is None
     net.layer("c")(torch.randn(4, 66, 5, 2))
     assert net.layer("c").mean.all()
+
+
+def test_eps_behind_the_root(tmp_path):
+    """y = (x - mean) / (sqrt(variance) + eps): here and as ONNX."""
+    net = Net(text.parse("""
+        layer { name: "x" type: "Input" top: "x" input_param { shape { dim: 2 dim: 3 dim: 4 dim: 5 } } }
+        layer { name: "c" type: "Convolution" bottom: "x" top: "c"
+                convolution_param { num_output: 2 kernel_size: 1 weight_filler { type: "xavier" } } }
+        layer { name: "n" type: "BatchNorm" bottom: "c" top: "n"
+                batch_norm_param { eps: 0.25 add_eps_before_sqrt: false } }""", caffe_pb2.NetParameter).message)
+    norm = net.layer("n")
+    with torch.no_grad():
+        norm.mean.copy_(torch.tensor([2.0, -3.0]))
+        norm.variance.copy_(torch.tensor([8.0, 0.5]))
+        norm.scale_factor.fill_(2)
+    x = torch.randn(2, 3, 4, 5)
+    c = net.layer("c")(x)
+    wanted = (c - torch.tensor([1, -1.5]).view(2, 1, 1)) / torch.tensor([2.25, 0.75]).view(2, 1, 1)
+    torch.testing.assert_close(net(x=x)["n"], wanted)
+    export(net).save(tmp_path / "n.onnx")
+    torch.testing.assert_close(torch.tensor(run_onnx(tmp_path / "n.onnx", {"x": x.numpy()})["n"]), wanted.detach())

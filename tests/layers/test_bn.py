@@ -52,6 +52,7 @@ CASES = [
     case("PSPNet, stored", f"{PSP} frozen: true", stored(1e-5), gradient=False),
     case("PSPNet, stored, of vectors", f"{PSP} eps: 0.1", stored(0.1), (4, 3)),
     case("PSPNet, stored, of rows", PSP, stored(1e-5), (4, 3, 5)),
+    case("icnet", "icnet: true", stored(1e-5)),
     case("PSPNet, TEST", f"{PSP} eps: 0.5", stored(0.5)),
     case("PSPNet, frozen in training", f"{PSP} frozen: true", stored(1e-5), phase="TRAIN", gradient=False),
     case("PSPNet, batch", PSP, first(by_batch(1e-5)), phase="TRAIN"),

@@ -18,8 +18,11 @@ def correlate(x, weight, bias, stride, pad, dilation, group):
     stride, pad, dilation = ([v] * rank if isinstance(v, int) else v for v in (stride, pad, dilation))
     kernel = weight.shape[2:]
     extents = [d * (k - 1) + 1 for k, d in zip(kernel, dilation, strict=True)]
-    after = [max(p, e - n - p) for n, p, e in zip(x.shape[2:], pad, extents, strict=True)]
-    x = np.pad(x, [(0, 0), (0, 0), *zip(pad, after, strict=True)])
+    if pad and isinstance(pad[0], tuple):  # before and behind
+        x = np.pad(x, [(0, 0), (0, 0), *pad])
+    else:
+        after = [max(p, e - n - p) for n, p, e in zip(x.shape[2:], pad, extents, strict=True)]
+        x = np.pad(x, [(0, 0), (0, 0), *zip(pad, after, strict=True)])
     sizes = [(n - e) // s + 1 for n, e, s in zip(x.shape[2:], extents, stride, strict=True)]
     y = np.zeros((len(x), len(weight), *sizes))
     outs, ins = len(weight) // group, weight.shape[1]
@@ -72,6 +75,10 @@ CASES = [
          reference([2, 1], [0, 1], [1, 3])),
     case("only pad_h", "num_output: 4 kernel_size: 3 pad_h: 2", PLANE, reference(1, [2, 0]),
          opencv="it drops a lone pad_h"),
+    case("pad_t pad_l", "num_output: 4 kernel_size: 3 stride: 2 pad_t: 2 pad_l: 1", PLANE,
+         reference(2, [(2, 0), (1, 0)]), opencv="it drops them"),
+    case("four pads", "num_output: 4 kernel_size: 2 dilation: 2 pad_t: 1 pad_b: 3 pad_l: 2 pad_r: 0", PLANE,
+         reference(1, [(1, 3), (2, 0)], 2), opencv="it drops them"),
     case("kernel over the bottom", "num_output: 2 kernel_size: 4 pad_h: 0 pad_w: 1 stride: 3 dilation: 2", PLANE,
          reference(3, [0, 1], 2), opencv="it finds no window"),
     case("force_nd_im2col", "num_output: 4 kernel_size: 3 force_nd_im2col: true engine: CUDNN", PLANE, reference()),
@@ -108,18 +115,21 @@ WRONG = [
     ("num_output: 5 kernel_size: 3 group: 2", "group 2 must divide"),
     ("num_output: 4 kernel_size: 3 axis: 4", "axis 4 is out of range"),
     ("num_output: 4 kernel_size: 30", "too small"),
+    ("num_output: 4 kernel_size: 3 pad: 1 pad_b: 1", "give pad_t, pad_b, pad_l, pad_r, or pad"),
+    ("num_output: 4 kernel_size: 3 pad_t: -1", "must not be negative"),
 ]
 
 
 @pytest.mark.parametrize(("options", "message"), WRONG, ids=[options for options, _ in WRONG])
 def test_wrong_options(options, message):
-    with pytest.raises(LayerError, match=f"layer 'l' .*{message}"):
+    with pytest.raises((LayerError, UnsupportedError), match=f"layer 'l' .*{message}"):
         make(Case("l", f'type: "Convolution" convolution_param {{ {options} }}', PLANE))
 
 
 def test_h_and_w_are_for_planes():
-    with pytest.raises(LayerError, match="2 spatial axes, not 1"):
-        make(case("l", "num_output: 4 kernel_h: 3 kernel_w: 3", [(2, 6, 9)], None))
+    for options in ("kernel_h: 3 kernel_w: 3", "kernel_size: 3 pad_r: 1"):
+        with pytest.raises(LayerError, match="2 spatial axes, not 1"):
+            make(case("l", f"num_output: 4 {options}", [(2, 6, 9)], None))
 
 
 def test_four_spatial_axes_are_refused():

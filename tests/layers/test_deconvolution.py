@@ -26,7 +26,8 @@ def spread(x, weight, bias, stride, pad, dilation, group):
             w = weight[(slice(g * ins, (g + 1) * ins), slice(None), *offset)]
             part = np.einsum("io,ni...->no...", w, x[:, g * ins : (g + 1) * ins])
             y[(slice(None), slice(g * outs, (g + 1) * outs), *where)] += part
-    y = y[(slice(None), slice(None), *(slice(p, n - p) for p, n in zip(pad, full, strict=True)))]
+    pad = [p if isinstance(p, tuple) else (p, p) for p in pad]
+    y = y[(slice(None), slice(None), *(slice(p, n - a) for (p, a), n in zip(pad, full, strict=True)))]
     return y if bias is None else y + bias.reshape(-1, *[1] * rank)
 
 
@@ -59,6 +60,8 @@ CASES = [
     case("no bias", "num_output: 4 kernel_size: 2 bias_term: false", PLANE, reference()),
     case("h and w", "num_output: 4 kernel_h: 3 kernel_w: 2 stride_h: 2 stride_w: 1 pad_h: 1 pad_w: 0", PLANE,
          reference([2, 1], [1, 0])),
+    case("pad_b pad_l", "num_output: 4 kernel_size: 3 stride: 2 pad_b: 1 pad_l: 2", PLANE,
+         reference(2, [(0, 1), (2, 0)]), opencv="it drops them", source="uneven pads"),
     case("bilinear", "num_output: 4 group: 4 kernel_size: 4 stride: 2 pad: 1 bias_term: false", PLANE,
          reference(2, 1, group=4), fillers=BILINEAR),
     case("1d", "num_output: 4 kernel_size: 3 stride: 2 pad: 1", [(2, 3, 5)], reference(2, 1), opencv="it wants planes"),
@@ -72,7 +75,8 @@ test_cases = run(CASES)
 
 
 def test_bilinear_keeps_a_constant_inside():
-    y = make(CASES[8]).layer("l")(make(CASES[8]).layer("l").weight.new_ones(1, 4, 3, 5)).detach().numpy()
+    layer = make(next(case for case in CASES if case.name == "bilinear")).layer("l")
+    y = layer(layer.weight.new_ones(1, 4, 3, 5)).detach().numpy()
     np.testing.assert_allclose(y[:, :, 1:-1, 1:-1], 1, rtol=1e-6)
 
 

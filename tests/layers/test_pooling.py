@@ -81,6 +81,33 @@ def stochastic(bottoms, blobs):
     return [y]
 
 
+def sided(kernel, stride, pads, pool="MAX", ceil=True, mask=False):
+    """Window by window, with pads (top, bottom, left, right). AVE_EXC_PAD counts only what the window sees."""
+
+    def tops(bottoms, blobs):
+        x, (t, b, left, r) = bottoms[0], pads
+        (n, m), (high, wide) = x.shape[2:], [
+            int((math.ceil if ceil else math.floor)((size + pad - kernel) / stride)) + 1
+            for size, pad in zip(x.shape[2:], (t + b, left + r), strict=True)
+        ]
+        high -= any(pads) and (high - 1) * stride >= n + t
+        wide -= any(pads) and (wide - 1) * stride >= m + left
+        y, at = np.zeros((*x.shape[:2], high, wide)), np.zeros((*x.shape[:2], high, wide))
+        for i, j in np.ndindex(high, wide):
+            r0, c0 = i * stride - t, j * stride - left
+            area = (min(r0 + kernel, n + b) - r0) * (min(c0 + kernel, m + r) - c0)
+            seen = x[:, :, max(r0, 0) : r0 + kernel, max(c0, 0) : c0 + kernel]
+            if pool == "MAX":
+                y[..., i, j] = seen.max((2, 3))
+                row, column = np.divmod(seen.reshape(*x.shape[:2], -1).argmax(-1), seen.shape[3])
+                at[..., i, j] = (row + max(r0, 0)) * m + column + max(c0, 0)
+            else:
+                y[..., i, j] = seen.sum((2, 3)) / (area if pool == "AVE" else seen[0, 0].size)
+        return [y, at][: 2 if mask else 1]
+
+    return tops
+
+
 def case(name, options, bottom, found, **more):
     return Case(name, f'type: "Pooling" pooling_param {{ {options} }}', [bottom], found, **more)
 
@@ -114,6 +141,24 @@ CASES = [
     case("AVE global", "pool: AVE global_pooling: true", PLANE, reference((8, 7), pool="AVE")),
     case("AVE window without pixels", "pool: AVE kernel_size: 1 stride: 2", (2, 3, 6, 7), reference(1, 2, pool="AVE"),
          gradient=False),
+    *(case(f"{pool} {rounding} pads {pads}", f"pool: {pool} kernel_size: 3 stride: {stride} round_mode: {rounding} "
+           + " ".join(f"pad_{side}: {pad}" for side, pad in zip("tblr", pads, strict=True)), PLANE,
+           sided(3, stride, pads, pool, rounding == "CEIL"), opencv="it has no such pads")
+      for pool in ("MAX", "AVE", "AVE_EXC_PAD") for rounding in ("CEIL", "FLOOR")
+      for stride, pads in ((2, (0, 1, 0, 1)), (1, (1, 0, 2, 1)), (2, (0, 2, 1, 0)))),
+    case("MAX mask, pads", "kernel_size: 3 stride: 2 pad_b: 1 pad_l: 1", PLANE, sided(3, 2, (0, 1, 1, 0), mask=True),
+         tops=2, opencv="it has no such pads"),
+    case("AVE_EXC_PAD k3 s2 p1", "pool: AVE_EXC_PAD kernel_size: 3 stride: 2 pad: 1", PLANE,
+         sided(3, 2, (1, 1, 1, 1), "AVE_EXC_PAD"), opencv="it has no AVE_EXC_PAD"),
+    case("AVE_TF", "pool: AVE_TF kernel_size: 3 pad: 2", PLANE, sided(3, 1, (2, 2, 2, 2), "AVE_EXC_PAD"),
+         opencv="it has no AVE_TF"),
+    case("AVE_EXC_PAD global", "pool: AVE_EXC_PAD global_pooling: true", PLANE, reference((8, 7), pool="AVE"),
+         opencv="it has no AVE_EXC_PAD"),
+    case("SAME k2", "kernel_size: 2 pad_type: 1", PLANE, sided(2, 1, (0, 1, 0, 1)), opencv="it has no pad_type"),
+    case("SAME k3 s2", "pool: AVE_EXC_PAD kernel_size: 3 stride: 2 pad_type: 1", PLANE,
+         sided(3, 2, (0, 1, 1, 1), "AVE_EXC_PAD"), opencv="it has no pad_type"),
+    case("SAME k2 s3", "kernel_size: 2 stride: 3 pad_type: 1", PLANE, sided(2, 3, (0, 0, 0, 1)),
+         opencv="it has no pad_type"),
     case("STOCHASTIC, test", "pool: STOCHASTIC kernel_size: 3 stride: 2", POSITIVE, stochastic, gradient=False,
          opencv="it has no STOCHASTIC"),
     case("STOCHASTIC, train", "pool: STOCHASTIC kernel_size: 3 stride: 2", POSITIVE + 0.01, None, phase="TRAIN"),
@@ -258,6 +303,9 @@ WRONG = [
     ("kernel_size: 2 stride_h: 2", "stride_h and stride_w"),
     ("kernel_size: 2 pad: 1 pad_h: 1 pad_w: 1", "pad_h and pad_w"),
     ("kernel_size: 2 pad: 2", "smaller than the kernel"),
+    ("kernel_size: 2 pad_r: 2", "smaller than the kernel"),
+    ("kernel_size: 2 pad: 1 pad_r: 1", "give one of pad, pad_type, and pad_t"),
+    ("kernel_size: 2 pad_type: 1 pad_r: 1", "give one of pad, pad_type, and pad_t"),
     ("kernel_size: 2 pad: 1 pool: STOCHASTIC", "MAX and AVE"),
     ("global_pooling: true kernel_size: 2", "remove kernel_size"),
     ("global_pooling: true stride: 2", "stride 1 only"),

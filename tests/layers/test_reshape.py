@@ -30,6 +30,9 @@ CASES = [
     row("shape { dim: -1 dim: 1 } axis: 0 num_axes: 0", (1, 1, 2, 3, 4, 5), opencv=INSERTS),
     row("shape { } axis: 1 num_axes: 1", (2, 4, 5), (2, 1, 4, 5), opencv=INSERTS),
     row("shape { dim: 6 dim: -1 }", (6, 20)),
+    Case("pixelshuffler", 'type: "Reshape" reshape_param { pixelshuffler: 2 }', [(2, 12, 5, 4)],
+         lambda b, blobs: [b[0].reshape(2, 3, 2, 2, 5, 4).transpose(0, 1, 4, 2, 5, 3).reshape(2, 3, 10, 8)],
+         opencv="it drops pixelshuffler"),
     row("shape { dim: 0 dim: 3 dim: 2 }", (0, 3, 2), (0, 6), gradient=False, opencv="it has no empty blobs"),
 ]
 test_cases = run(CASES)

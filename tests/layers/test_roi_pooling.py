@@ -24,12 +24,14 @@ def cut(first, last, length):
     return min(max(first, 0), length), min(max(last, 0), length)
 
 
-def reference(h, w, scale=1.0):
+def reference(h, w, scale=1.0, pad=0.0):
     def tops(bottoms, blobs):
         x, rois = bottoms[0], bottoms[1].reshape(-1, 5)
         out = np.zeros((len(rois), x.shape[1], h, w))
         for r, (image, *corners) in enumerate(rois):
-            x1, y1, x2, y2 = (away(v * scale) for v in corners)
+            wide, high = (corners[i + 2] - corners[i] + 1 for i in (0, 1))
+            grown = [corners[0] - pad * wide, corners[1] - pad * high, corners[2] + pad * wide, corners[3] + pad * high]
+            x1, y1, x2, y2 = (away(v * scale) for v in grown)
             high, wide = max(y2 - y1 + 1, 1) / h, max(x2 - x1 + 1, 1) / w
             for i in range(h):
                 for j in range(w):
@@ -42,9 +44,10 @@ def reference(h, w, scale=1.0):
     return tops
 
 
-def case(name, h, w, rois, scale=1.0, features=X, **more):
-    return Case(name, f'type: "ROIPooling" roi_pooling_param {{ pooled_h: {h} pooled_w: {w} spatial_scale: {scale} }}',
-                [features, rois], reference(h, w, scale), **{"gradient": False, **more})
+def case(name, h, w, rois, scale=1.0, features=X, pad=0.0, **more):
+    options = f"pooled_h: {h} pooled_w: {w} spatial_scale: {scale}" + f" pad_ratio: {pad}" * (pad > 0)
+    return Case(name, f'type: "ROIPooling" roi_pooling_param {{ {options} }}', [features, rois],
+                reference(h, w, scale, pad), **{"gradient": False, **more})
 
 
 CASES = [
@@ -56,6 +59,7 @@ CASES = [
     case("outside and inverted", 2, 2, np.array([[0, 30, 2, 40, 5], [0, 6, 6, 2, 1], [1, -9, -9, -3, -2]], float)),
     case("halves", 2, 2, np.array([[0, 0.5, 1.5, 4.5, 6.5], [1, -0.5, 2.5, 5.5, 7.5]], float)),
     case("four axes", 2, 3, INSIDE.reshape(4, 5, 1, 1)),
+    case("padded", 3, 2, INSIDE * [1, 4, 4, 4, 4], 0.25, pad=0.3, opencv="it drops pad_ratio"),
     case("small", 2, 2, np.array([[0, 1, 0, 3, 2]], float), features=(1, 2, 3, 4), gradient=True),
     case("no region", 2, 3, np.zeros((0, 5)), opencv="it has no empty blobs"),
 ]

@@ -14,12 +14,13 @@ from tests.layers.runner import Case, make, run
 LOSS = "a loss: dropped by its role"
 
 
-def reference(mode="VALID", axis=1, ignore=None):
+def reference(mode="VALID", axis=1, ignore=None, weights=None):
     def compute(bottoms, blobs):
         x, wanted = bottoms[0], bottoms[1].ravel().astype(int)
         p = rows(softmax(x, axis), axis)
         keep = wanted != ignore
         cost = -np.log(np.maximum(p[np.arange(len(p)), np.where(keep, wanted, 0)], 2.0**-126)) * keep
+        cost = cost if weights is None else cost * np.array(weights)[np.where(keep, wanted, 0)]
         outer = math.prod(x.shape[:axis])
         return [np.array(cost.sum() / divisor(mode, outer, len(p), keep.sum())), softmax(x, axis)]
 
@@ -34,6 +35,8 @@ def case(name, options, shape, wanted, ref, **more):
     return Case(name, f'type: "SoftmaxWithLoss" {options}', [shape, wanted], ref, onnx=LOSS, opencv=LOSS, **more)
 
 
+WEIGHTS = [0.5, 2.0, 7.25]
+WEIGHTED = "weight_by_label_freqs: true " + " ".join(f"class_weighting: {w}" for w in WEIGHTS)
 CASES = [
     case("default", "", (4, 5), labels((4,), 5), loss_only()),
     case("pixels", "", (2, 5, 3, 4), labels((2, 1, 3, 4), 5), loss_only()),
@@ -42,6 +45,11 @@ CASES = [
     case("old false", "loss_param { normalize: false }", (2, 5, 3), labels((2, 3), 5), loss_only("BATCH_SIZE")),
     case("new before old", "loss_param { normalize: true normalization: NONE }", (2, 5, 3), labels((2, 3), 5),
          loss_only("NONE")),
+    case("weighted", f"loss_param {{ {WEIGHTED} }}", (2, 3, 4, 5), labels((2, 4, 5), 3), loss_only(weights=WEIGHTS)),
+    case("weighted ignore", f"loss_param {{ {WEIGHTED} ignore_label: 9 }}", (3, 3), np.array([0, 9, 2.0]),
+         loss_only(ignore=9, weights=WEIGHTS)),
+    case("weights that are not wanted", f"loss_param {{ {WEIGHTED.replace('true', 'false')} }}", (2, 5),
+         labels((2,), 5), loss_only()),
     case("all ignored", "loss_param { ignore_label: 255 }", (2, 5, 3), np.full((2, 3), 255.0), loss_only(ignore=255)),
     case("probabilities", "", (2, 5, 3), labels((2, 3), 5), reference(), tops=2, gradient=False),
     case("empty batch", "", (0, 5), np.zeros(0), lambda bottoms, blobs: [np.zeros(())], gradient=False),
@@ -50,6 +58,7 @@ CASES = [
 ]
 test_cases = run(CASES)
 test_refused = refusals([
+    (f'type: "SoftmaxWithLoss" loss_param {{ {WEIGHTED} }}', [(2, 5), (2,)], 1, "each of 5 classes, not 3"),
     ('type: "SoftmaxWithLoss"', [(2, 5, 3), (2, 4)], 1, "one label a prediction"),
     ('type: "SoftmaxWithLoss"', [(2, 5), (3,)], 1, "same first dimension"),
     ('type: "SoftmaxWithLoss" softmax_param { axis: 4 }', [(2, 5), (2,)], 1, "axis 4 is out of range"),

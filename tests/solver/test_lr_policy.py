@@ -19,6 +19,7 @@ def solver(definition: str):
     return text.parse(definition, caffe_pb2.SolverParameter).message
 
 
+STAGES = "base_lr: 7 stagelr: 0.1 stagelr: 0.4 stageiter: 5 stageiter: 9"
 # definition, iteration, rate by the formula in exact arithmetic
 FORMULAS = [
     ('lr_policy: "fixed" base_lr: 0.5', 77, 0.5),
@@ -32,6 +33,7 @@ FORMULAS = [
     ('lr_policy: "sigmoid" base_lr: 0.5 gamma: 0.25 stepsize: 8', 8, 0.25),
     ('lr_policy: "sigmoid" base_lr: 0.5 gamma: -0.0 stepsize: 8', 3, 0.25),
     ('lr_policy: "sigmoid" base_lr: 0.5 gamma: 0.25 stepsize: 8', 12, 0.5 / (1 + math.exp(-1))),
+    *((f'lr_policy: "multifixed" {STAGES}', i, lr) for i, lr in [(0, 0.1), (5, 0.1), (6, 0.4), (9, 0.4), (10, 0.4)]),
 ]
 
 
@@ -73,8 +75,10 @@ def test_poly_beyond_max_iter_is_not_a_number():
 REFUSED = [
     (
         'lr_policy: "cosine"',
-        "unknown learning rate policy 'cosine'; known are fixed, step, exp, inv, multistep, poly, sigmoid",
+        "unknown learning rate policy 'cosine'; known are fixed, step, exp, inv, multistep, poly, sigmoid, "
+        "multifixed",
     ),
+    ('lr_policy: "multifixed" stagelr: 0.1', "needs a stageiter for every stagelr; there are 0 and 1"),
     ("base_lr: 1", "unknown learning rate policy ''"),
     ('lr_policy: "step" gamma: 0.1', "needs a stepsize above 0"),
     ('lr_policy: "sigmoid" gamma: 0.1', "needs a stepsize above 0"),
