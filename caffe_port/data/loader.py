@@ -1,7 +1,8 @@
 """Batches out of records: read in order, decode and transform in several threads, one array a batch.
 
 The order of everything random or sequential is decided in one thread (reading, random draws); only pure work on single
-records is spread. The number of threads therefore changes nothing but the speed.
+records is spread. The number of threads therefore changes nothing but the speed. Of small plain records a batch is a few
+calls, over before other threads had begun: there the number of threads counts for nothing.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from typing import Any
 import numpy as np
 
 from caffe_port import log
-from caffe_port.data.records import Decoded, Records
+from caffe_port.data.records import SMALL, Decoded, Records
 from caffe_port.data.transformer import Transformer
 from caffe_port.errors import DataError
 
@@ -158,16 +159,19 @@ class Loader:
         return data, labels
 
     def _in_one_step(self, records: list[Any]) -> tuple[np.ndarray, list[Any]]:
-        """Every record decoded and at once transformed, while its pixels are still in the processor's cache."""
+        """Every record decoded and at once transformed, while its pixels are still in the processor's cache; small ones
+        only cut, and the rest done to all of them."""
         draws = self.transformer.draws(self.batch_size)
         data = self.arrays.get((self.batch_size, *self.shape))
+        later = self.transformer.same_mean and math.prod(self.shape) < SMALL
+        step = self.transformer.cut if later else self.transformer.apply
 
         def one(i: int) -> tuple[Any, np.ndarray | None]:
             """The label, and the array where it does not fit into `data`."""
             array, label = self.records.decode(records[i])
             if self.transformer.out_shape(array.shape, self.records.place(records[i])) != self.shape:
                 return self.seen(label, array.shape, draws[i]), array
-            self.transformer.apply(array, draws[i], data[i])
+            step(array, draws[i], data[i])
             return self.seen(label, array.shape, draws[i]), None
 
         done = self._spread(one, range(self.batch_size), data.size)
@@ -177,7 +181,9 @@ class Loader:
             data = self.arrays.get((self.batch_size, *self.shape))
             for i, (_, array) in enumerate(done):
                 if array is not None:
-                    self.transformer.apply(array, draws[i], data[i])
+                    step(array, draws[i], data[i])
+        if later:
+            self.transformer.normalise(data)
         return data, [label for label, _ in done]
 
     def _in_two_steps(self, records: list[Any]) -> tuple[np.ndarray, list[Any]]:
