@@ -1,8 +1,8 @@
 """Batches out of records: read in order, decode and transform in several threads, one array a batch.
 
 The order of everything random or sequential is decided in one thread (reading, random draws); only pure work on single
-records is spread. The number of threads therefore changes nothing but the speed. Of small plain records a batch is a few
-calls, over before other threads had begun: there the number of threads counts for nothing.
+records is spread. The number of threads therefore changes nothing but the speed. Of small plain records a batch is a
+few calls, over before other threads had begun: there the number of threads counts for nothing.
 """
 
 from __future__ import annotations
@@ -106,7 +106,8 @@ class Loader:
         self.pool: ThreadPoolExecutor | None = None
         self.pass_over = self.pass_between = 0
         self.arrays = Recycled()
-        self.first_shape = self.shape = self._first_shape()  # `shape`: of the last batch
+        self.raw_shape, self.first_shape = self._first_shape()
+        self.shape = self.first_shape  # of the last batch; an array of `raw_shape` comes to it
 
     def load(self) -> Batch:
         """The next batch; before it so many are passed over, undecoded, as processes that share the batches take."""
@@ -169,8 +170,9 @@ class Loader:
         def one(i: int) -> tuple[Any, np.ndarray | None]:
             """The label, and the array where it does not fit into `data`."""
             array, label = self.records.decode(records[i])
-            if self.transformer.out_shape(array.shape, self.records.place(records[i])) != self.shape:
-                return self.seen(label, array.shape, draws[i]), array
+            if array.shape != self.raw_shape:
+                if self.transformer.out_shape(array.shape, self.records.place(records[i])) != self.shape:
+                    return self.seen(label, array.shape, draws[i]), array
             step(array, draws[i], data[i])
             return self.seen(label, array.shape, draws[i]), None
 
@@ -178,6 +180,7 @@ class Loader:
         if any(array is not None for _, array in done):
             shapes = [self.shape if a is None else self.transformer.out_shape(a.shape) for _, a in done]
             self.shape = self._one_shape(shapes, records)  # of all of them, so none is in `data`
+            self.raw_shape = next(array.shape for _, array in done if array is not None)
             data = self.arrays.get((self.batch_size, *self.shape))
             for i, (_, array) in enumerate(done):
                 if array is not None:
@@ -242,8 +245,8 @@ class Loader:
         if in_a_row > MOST_BAD:
             raise DataError(f"{error} (the {in_a_row - 1} records before it are bad too: is it the right source?)")
 
-    def _first_shape(self) -> tuple[int, int, int]:
-        """The transformed shape of the first record; reading starts anew after it."""
+    def _first_shape(self) -> tuple[tuple[int, ...], tuple[int, int, int]]:
+        """The first record's shape, before and after the transform; reading starts anew after it."""
         bad = 0
         while True:
             record = self.records.next()
@@ -255,7 +258,7 @@ class Loader:
                 bad += 1
                 self._check_skip(e, bad)
         self.records.rewind()  # bad ones come again, and are counted then
-        return shape
+        return array.shape, shape
 
     def _spread(self, work: Callable[[Any], Any], items: Sequence[Any], size: int) -> list[Any]:
         """[work(i) for i in items], in threads where that pays."""

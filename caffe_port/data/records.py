@@ -123,8 +123,9 @@ class DbRecords(Records):
             return read if self.labels else (read[0], 0.0)
         place = self.place(record)
         datum = datums.parse(record[1], place)
-        array = datums.to_array(datum, place, self.color() if datum.encoded else None)
-        if layout is None:
+        encoded = datum.encoded
+        array = datums.to_array(datum, place, self.color() if encoded else None)
+        if layout is None and not encoded:
             self.layout = datums.layout(datum)
         return array, datums.label(datum, place) if self.labels else 0.0
 
@@ -132,7 +133,8 @@ class DbRecords(Records):
         layout = self.layout
         if layout is None or layout.end > SMALL:
             return None
-        return layout.read_all([value for _, value in records])
+        read = layout.read_all([value for _, value in records])
+        return read if read is None or self.labels else (read[0], [0.0] * len(records))
 
     def state(self) -> dict[str, Any]:
         return {"key": self.cursor.key.hex(), "offset": self.offset}
