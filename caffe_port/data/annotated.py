@@ -19,6 +19,7 @@ from google.protobuf.message import DecodeError
 from caffe_port.data import datum as datums
 from caffe_port.data import image as images
 from caffe_port.data.db import Db
+from caffe_port.data.db_base import Buffer
 from caffe_port.data.records import DbRecords
 from caffe_port.errors import DataError
 from caffe_port.proto import caffe_pb2
@@ -380,7 +381,7 @@ class AnnotatedRecords(DbRecords):
         return (picture, boxes) if resize is None else resized(picture, boxes, resize, rng)
 
 
-def parse(value: bytes, place: object = "record") -> Any:
+def parse(value: Buffer, place: object = "record") -> Any:
     """The AnnotatedDatum in these bytes."""
     record = caffe_pb2.AnnotatedDatum()
     try:

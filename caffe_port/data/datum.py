@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from google.protobuf.message import DecodeError
 
+from caffe_port.data.db_base import Buffer
 from caffe_port.data.image import decode
 from caffe_port.errors import DataError
 from caffe_port.proto import caffe_pb2
@@ -33,7 +34,7 @@ class Where(NamedTuple):
         return f"{self.source}: record '{shown if shown.isprintable() else repr(shown)[1:-1]}{more}'"
 
 
-def parse(value: bytes, place: object = "datum") -> Any:
+def parse(value: Buffer, place: object = "datum") -> Any:
     """The Datum in these bytes. `place`, as text, starts the error's message."""
     datum = caffe_pb2.Datum()
     try:
@@ -101,15 +102,15 @@ class Layout(NamedTuple):
     end: int  # where the pixels end
     shape: tuple[int, int, int]
 
-    def read(self, value: bytes) -> tuple[np.ndarray, float] | None:
+    def read(self, value: Buffer) -> tuple[np.ndarray, float] | None:
         """What `parse`, `to_array` and `label` make of a record of this layout; None for any other."""
         head, end, shape = self
-        if len(value) - end > LONGEST_LABEL or not value.startswith(head):
+        if len(value) - end > LONGEST_LABEL or value[: len(head)] != head:
             return None
-        label = _only_label(value[end:])
+        label = _only_label(bytes(value[end:]))
         return None if label is None else (np.ndarray(shape, np.uint8, value, len(head)), label)
 
-    def read_all(self, values: Sequence[bytes]) -> tuple[np.ndarray, list[float]] | None:
+    def read_all(self, values: Sequence[Buffer]) -> tuple[np.ndarray, list[float]] | None:
         """`read` for many at once, the arrays in one (records, channels, height, width); None where one is of another
         layout.
         """
@@ -117,7 +118,7 @@ class Layout(NamedTuple):
         lengths = set(map(len, values))
         if max(lengths) - end > LONGEST_LABEL:
             return None
-        labels = [label for label in map(_only_label, [value[end:] for value in values]) if label is not None]
+        labels = [label for label in map(_only_label, [bytes(value[end:]) for value in values]) if label is not None]
         if len(labels) < len(values):
             return None
         joined = b"".join(values if len(lengths) == 1 else [value[:end] for value in values])

@@ -10,6 +10,7 @@ from typing import TypeVar
 Self = TypeVar("Self", bound="Closing")
 Kind = type[BaseException] | None
 UNFINISHED = ".unfinished"
+Buffer = bytes | memoryview
 BATCH = 1000  # puts between commits, as Caffe's tools have it
 
 
@@ -46,9 +47,13 @@ class Cursor(ABC):
     def next(self) -> bool:
         """Step to the next record; True when that was the first one again."""
 
-    def take(self, count: int) -> tuple[list[tuple[bytes, bytes]], int]:
-        """Keys and values of the next `count` records, the one here first, and how often the first one came again."""
-        taken, wraps = [], 0
+    def take(self, count: int) -> tuple[list[tuple[Buffer, Buffer]], int]:
+        """Keys and values of the next `count` records, the one here first, and how often the first one came again.
+
+        They may be views of the database's own memory: copy what is to be kept longer than the cursor.
+        """
+        taken: list[tuple[Buffer, Buffer]] = []
+        wraps = 0
         for _ in range(count):
             taken.append((self.key, self.value))
             wraps += self.next()

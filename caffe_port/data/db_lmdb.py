@@ -9,7 +9,7 @@ from itertools import islice
 
 import lmdb
 
-from caffe_port.data.db_base import Cursor, Db, Writer
+from caffe_port.data.db_base import Buffer, Cursor, Db, Writer
 from caffe_port.data.lmdb_pages import pages_missing
 from caffe_port.errors import DataError
 
@@ -97,24 +97,26 @@ class LmdbCursor(Cursor):
 
     def __init__(self, source: str, env: lmdb.Environment) -> None:
         self.source = source
-        self.transaction = env.begin(buffers=False)
+        self.transaction = env.begin(buffers=True)
         self.cursor = self.transaction.cursor()
         self.first()
 
     @property
     def key(self) -> bytes:  # type: ignore[override]  # read-only here: nobody sets it
-        return self.cursor.key()
+        return bytes(self.cursor.key())
 
     @property
     def value(self) -> bytes:
         try:
-            return self.cursor.value()
+            return bytes(self.cursor.value())
         except lmdb.Error as e:
             raise DataError(f"{self.source}: record {self.key!r} cannot be read ({e}); {AGAIN}") from None
 
-    def take(self, count: int) -> tuple[list[tuple[bytes, bytes]], int]:
-        """All in one go by LMDB's own iterator: for small records the calls of Python cost more than the reading."""
-        taken: list[tuple[bytes, bytes]] = []
+    def take(self, count: int) -> tuple[list[tuple[Buffer, Buffer]], int]:
+        """All in one go by LMDB's own iterator: for small records the calls of Python cost more than the reading. Large
+        ones are not copied; pages that are not in memory yet are read by whoever decodes them.
+        """
+        taken: list[tuple[Buffer, Buffer]] = []
         wraps, start = 0, self.key
         try:
             while len(taken) < count:
@@ -122,7 +124,7 @@ class LmdbCursor(Cursor):
                 wraps += self.next()  # behind the last one taken; or at the end, where the iterator gave up
         except lmdb.Error as e:
             self.cursor.set_key(start)  # read on from here, it fails again
-            place = f"the record behind {taken[-1][0]!r}" if taken else f"record {start!r}"
+            place = f"the record behind {bytes(taken[-1][0])!r}" if taken else f"record {start!r}"
             raise DataError(f"{self.source}: {place} cannot be read ({e}); {AGAIN}") from None
         return taken, wraps
 

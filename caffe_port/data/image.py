@@ -109,9 +109,9 @@ def _weights(part: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 def _check_end(data: bytes) -> None:
     """Decoders fill what is missing with gray and only print a warning, so the end is looked for here."""
-    if data.startswith(PNG) and b"IEND" not in data[-4096:]:
+    if data.startswith(PNG) and data.rfind(b"IEND", -4096) < 0:
         raise ValueError("the PNG is cut short")
-    if data.startswith(JPEG) and data.find(b"\xff\xd9", _scan_start(data)) < 0:
+    if data.startswith(JPEG) and data.rfind(b"\xff\xd9", _scan_start(data)) < 0:
         raise ValueError("the JPEG is cut short")
 
 

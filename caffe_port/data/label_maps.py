@@ -108,7 +108,7 @@ class MapTransformer(Transformer):
             padded[: plane.shape[0], : plane.shape[1]] = plane
             plane = padded
         plane = plane[self.window(plane.shape[:2], draw)]
-        return plane[:, ::-1] if self.param.mirror and draw is not None and draw[0] < 0.5 else plane
+        return plane[:, ::-1] if self.mirror and draw is not None and draw[0] < 0.5 else plane
 
 
 class MapLoader(Loader):

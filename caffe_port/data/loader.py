@@ -1,7 +1,8 @@
 """Batches out of records: read in order, decode and transform in several threads, one array a batch.
 
 The order of everything random or sequential is decided in one thread (reading, random draws); only pure work on single
-records is spread. The number of threads therefore changes nothing but the speed.
+records is spread. The number of threads therefore changes nothing but the speed. Of small plain records a batch is a
+few calls, over before other threads had begun: there the number of threads counts for nothing.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from typing import Any
 import numpy as np
 
 from caffe_port import log
-from caffe_port.data.records import Decoded, Records
+from caffe_port.data.records import SMALL, Decoded, Records
 from caffe_port.data.transformer import Transformer
 from caffe_port.errors import DataError
 
@@ -105,7 +106,8 @@ class Loader:
         self.pool: ThreadPoolExecutor | None = None
         self.pass_over = self.pass_between = 0
         self.arrays = Recycled()
-        self.first_shape = self.shape = self._first_shape()  # `shape`: of the last batch
+        self.raw_shape, self.first_shape = self._first_shape()
+        self.shape = self.first_shape  # of the last batch; an array of `raw_shape` comes to it
 
     def load(self) -> Batch:
         """The next batch; before it so many are passed over, undecoded, as processes that share the batches take."""
@@ -158,26 +160,33 @@ class Loader:
         return data, labels
 
     def _in_one_step(self, records: list[Any]) -> tuple[np.ndarray, list[Any]]:
-        """Every record decoded and at once transformed, while its pixels are still in the processor's cache."""
+        """Every record decoded and at once transformed, while its pixels are still in the processor's cache; small ones
+        only cut, and the rest done to all of them."""
         draws = self.transformer.draws(self.batch_size)
         data = self.arrays.get((self.batch_size, *self.shape))
+        later = self.transformer.same_mean and math.prod(self.shape) < SMALL
+        step = self.transformer.cut if later else self.transformer.apply
 
         def one(i: int) -> tuple[Any, np.ndarray | None]:
             """The label, and the array where it does not fit into `data`."""
             array, label = self.records.decode(records[i])
-            if self.transformer.out_shape(array.shape, self.records.place(records[i])) != self.shape:
-                return self.seen(label, array.shape, draws[i]), array
-            self.transformer.apply(array, draws[i], data[i])
+            if array.shape != self.raw_shape:
+                if self.transformer.out_shape(array.shape, self.records.place(records[i])) != self.shape:
+                    return self.seen(label, array.shape, draws[i]), array
+            step(array, draws[i], data[i])
             return self.seen(label, array.shape, draws[i]), None
 
         done = self._spread(one, range(self.batch_size), data.size)
         if any(array is not None for _, array in done):
             shapes = [self.shape if a is None else self.transformer.out_shape(a.shape) for _, a in done]
             self.shape = self._one_shape(shapes, records)  # of all of them, so none is in `data`
+            self.raw_shape = next(array.shape for _, array in done if array is not None)
             data = self.arrays.get((self.batch_size, *self.shape))
             for i, (_, array) in enumerate(done):
                 if array is not None:
-                    self.transformer.apply(array, draws[i], data[i])
+                    step(array, draws[i], data[i])
+        if later:
+            self.transformer.normalise(data)
         return data, [label for label, _ in done]
 
     def _in_two_steps(self, records: list[Any]) -> tuple[np.ndarray, list[Any]]:
@@ -236,8 +245,8 @@ class Loader:
         if in_a_row > MOST_BAD:
             raise DataError(f"{error} (the {in_a_row - 1} records before it are bad too: is it the right source?)")
 
-    def _first_shape(self) -> tuple[int, int, int]:
-        """The transformed shape of the first record; reading starts anew after it."""
+    def _first_shape(self) -> tuple[tuple[int, ...], tuple[int, int, int]]:
+        """The first record's shape, before and after the transform; reading starts anew after it."""
         bad = 0
         while True:
             record = self.records.next()
@@ -249,7 +258,7 @@ class Loader:
                 bad += 1
                 self._check_skip(e, bad)
         self.records.rewind()  # bad ones come again, and are counted then
-        return shape
+        return array.shape, shape
 
     def _spread(self, work: Callable[[Any], Any], items: Sequence[Any], size: int) -> list[Any]:
         """[work(i) for i in items], in threads where that pays."""

@@ -16,11 +16,12 @@ import numpy as np
 
 from caffe_port.data import datum as datums
 from caffe_port.data.db import Db
+from caffe_port.data.db_base import Buffer
 from caffe_port.data.image import decode, resize
 from caffe_port.errors import DataError
 
 Decoded = tuple[np.ndarray, float]  # (channels, height, width), label
-SMALL = 1 << 14  # bytes: a batch of smaller plain records is read as one array, larger ones each by itself
+SMALL = 1 << 15  # bytes: a batch of smaller plain records is read as one array, larger ones each by itself
 
 
 class Records(ABC):
@@ -100,7 +101,7 @@ class DbRecords(Records):
     def take(self, count: int) -> list[Any]:
         return self._taken(count) if self.stride[1] == 1 else super().take(count)
 
-    def _taken(self, count: int) -> list[tuple[bytes, bytes]]:
+    def _taken(self, count: int) -> list[tuple[Buffer, Buffer]]:
         records, wraps = self.cursor.take(count)
         self.offset += count
         for _ in range(wraps):
@@ -113,7 +114,7 @@ class DbRecords(Records):
             self.wrapped()
 
     def place(self, record: Any) -> datums.Where:
-        return datums.Where(self.db.source, record[0])
+        return datums.Where(self.db.source, bytes(record[0]))
 
     def decode(self, record: Any) -> Decoded:
         layout = self.layout
@@ -122,8 +123,9 @@ class DbRecords(Records):
             return read if self.labels else (read[0], 0.0)
         place = self.place(record)
         datum = datums.parse(record[1], place)
-        array = datums.to_array(datum, place, self.color() if datum.encoded else None)
-        if layout is None:
+        encoded = datum.encoded
+        array = datums.to_array(datum, place, self.color() if encoded else None)
+        if layout is None and not encoded:
             self.layout = datums.layout(datum)
         return array, datums.label(datum, place) if self.labels else 0.0
 
@@ -131,7 +133,8 @@ class DbRecords(Records):
         layout = self.layout
         if layout is None or layout.end > SMALL:
             return None
-        return layout.read_all([value for _, value in records])
+        read = layout.read_all([value for _, value in records])
+        return read if read is None or self.labels else (read[0], [0.0] * len(records))
 
     def state(self) -> dict[str, Any]:
         return {"key": self.cursor.key.hex(), "offset": self.offset}

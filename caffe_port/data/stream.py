@@ -14,7 +14,9 @@ from caffe_port.data.prefetch import Prefetcher
 class Stream:
     """Batches in order. The thread starts with the first `next`; up to `depth` batches are made ahead (0: no thread).
 
-    `pinned`: the thread puts them into page-locked memory, from which a GPU fetches them while it computes.
+    `pinned`: the thread copies them into page-locked memory, from which a GPU fetches them while it computes. That
+    memory is torch's, whose allocator gives it out again only behind the transfers that were started from it (it
+    records an event for each). The loader's own arrays, which it uses again, nobody reads after the thread's copy.
     """
 
     def __init__(self, loader: Loader, depth: int, name: str) -> None:

@@ -35,13 +35,15 @@ class Transformer:
         self.crop = (param.crop_size, param.crop_size) if param.crop_size else (param.crop_height, param.crop_width)
         self.scale = np.float32(param.scale)
         self.random_crop = any(self.crop) and phase == caffe_pb2.TRAIN
-        self.is_random = bool(param.mirror) or self.random_crop
+        self.mirror = bool(param.mirror)
+        self.is_random = self.mirror or self.random_crop
         self.rng = np.random.default_rng(0)
         if any(self.crop) and not all(self.crop) or param.crop_size and (param.crop_height or param.crop_width):
             raise DataError(f"{title}: give crop_size, or both crop_height and crop_width")
         if param.HasField("mean_file") and param.mean_value:
             raise DataError(f"{title}: mean_file and mean_value exclude each other; keep one of them")
         self.mean_file = self._read_mean() if param.HasField("mean_file") else None
+        self.same_mean = self.mean_file is None  # at every place
         self.mean_values = np.array(param.mean_value, np.float32)
 
     @property
@@ -74,35 +76,44 @@ class Transformer:
 
     def apply(self, array: np.ndarray, draw: Draw | None, out: np.ndarray) -> None:
         """Transform `array` (any type, any strides) into `out` (float32, of `out_shape`)."""
-        rows, columns = self.window(array.shape, draw)
-        if self.param.mirror and draw is not None and draw[0] < 0.5:
-            out = out[..., ::-1]
-        np.copyto(out, array[:, rows, columns], casting="unsafe")
-        self._normalise(out, rows, columns)
+        self.normalise(*self.cut(array, draw, out))
 
     def apply_all(self, arrays: np.ndarray, draws: Sequence[Draw | None], out: np.ndarray) -> None:
-        """`apply` to arrays (n, channels, height, width), each with its draw, to the same numbers.
+        """`apply` to arrays (n, channels, height, width), each with its draw.
 
-        What does not differ from picture to picture is done to all at once: the calls cost more than small pictures.
+        Everything is done to all at once, since calls cost more than small pictures; but not where the mean differs
+        from picture to picture with the place of the crop or the side.
         """
-        if self.random_crop and self.mean_file is not None:
+        if self.is_random and not self.same_mean:
             for array, draw, one in zip(arrays, draws, out, strict=True):
                 self.apply(array, draw, one)
             return
         rows, columns = self.window(arrays.shape, None)
         if self.random_crop:
-            for array, draw, one in zip(arrays, draws, out, strict=True):
-                there, across = self.window(array.shape, draw)
-                np.copyto(one, array[:, there, across], casting="unsafe")
+            heights, widths = (size - self.crop + 1 for size in arrays.shape[-2:])
+            _, down, across = np.array(draws).T
+            place = (down * heights).astype(int), (across * widths).astype(int)  # as `window` has them
+            everywhere = np.lib.stride_tricks.sliding_window_view(arrays, (self.crop, self.crop), (2, 3))
+            arrays = everywhere[np.arange(len(arrays)), :, place[0], place[1]]
         else:
-            np.copyto(out, arrays[:, :, rows, columns], casting="unsafe")
-        self._normalise(out, rows, columns)
-        if self.param.mirror:
-            flipped = [draw is not None and draw[0] < 0.5 for draw in draws]
-            out[flipped] = out[flipped, :, :, ::-1]
+            arrays = arrays[:, :, rows, columns]
+        if self.mirror:
+            flipped = np.array(draws)[:, 0] < 0.5
+            arrays = arrays.copy()
+            arrays[flipped] = arrays[flipped, :, :, ::-1]
+        np.copyto(out, arrays, casting="unsafe")
+        self.normalise(out, rows, columns)
 
-    def _normalise(self, out: np.ndarray, rows: slice, columns: slice) -> None:
-        """Take the mean at this place off, and scale, in place."""
+    def cut(self, array: np.ndarray, draw: Draw | None, out: np.ndarray) -> tuple[np.ndarray, slice, slice]:
+        """The first half of `apply`, crop and mirror; what `normalise` takes for the second."""
+        rows, columns = self.window(array.shape, draw)
+        if self.mirror and draw is not None and draw[0] < 0.5:
+            out = out[..., ::-1]
+        np.copyto(out, array[:, rows, columns], casting="unsafe")
+        return out, rows, columns
+
+    def normalise(self, out: np.ndarray, rows: slice = slice(None), columns: slice = slice(None)) -> None:
+        """Take the mean at this place off one array or, where `same_mean`, off several; scale; in place."""
         if self.mean_file is not None:
             np.subtract(out, self.mean_file[:, rows, columns], out=out)
         elif len(self.mean_values):

@@ -137,7 +137,7 @@ class PrefetchingLayer(Layer):
         return self.stream.loader.skipped
 
     def set_workers(self, count: int) -> None:
-        """How many threads decode and transform; at first one a core, 8 at most."""
+        """How many threads decode and transform what is compressed or large; at first one a core, 8 at most."""
         self.stream.change(lambda loader: setattr(loader, "workers", count))
 
     def state(self) -> dict[str, Any]:

@@ -303,6 +303,20 @@ def test_memory_is_used_again_but_never_what_somebody_holds(seven: Path) -> None
     np.testing.assert_array_equal(views[1], want[1][1:])
 
 
+def test_memory_for_a_gpu_is_not_used_again_by_us(seven: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A GPU may still be fetching from what was delivered and dropped; only torch's allocator knows when it is done."""
+    monkeypatch.setattr(torch.Tensor, "pin_memory", torch.Tensor.clone)
+    layer, plain = (make(data(seven, 2, more="prefetch: 0")) for _ in range(2))
+    layer.pin()
+    given = [layer() for _ in range(5)]
+    own = layer.stream.loader.arrays.arrays
+    assert len(own) == 1, "free again after every copy"
+    for pinned in given:
+        assert not any(np.shares_memory(top.numpy(), own[0]) for top in pinned)
+        for top, want in zip(pinned, plain(), strict=True):
+            assert torch.equal(top, want)
+
+
 @pytest.mark.parametrize("rank", [0, 1])
 def test_leveldb_is_read_as_lmdb(rank: int, seven: Path, tmp_path: Path) -> None:
     pytest.importorskip("plyvel", reason="optional package")
