@@ -20,7 +20,6 @@ import contextlib
 import gc
 import json
 import os
-import re
 import statistics
 import subprocess
 import sys
@@ -539,7 +538,7 @@ def layer_tests(page: Page, a: argparse.Namespace) -> None:
     with page.measure("Equal: tests/layers/test_devices.py") as add:
         if page.is_over:
             return
-        command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "tests/layers/test_devices.py"]
+        command = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "tests/layers/test_devices.py"]
         command += ["-k", "cuda" if is_gpu(a) else "relu and far"]
         limit = max(30.0, page.end - time.monotonic())
         environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")])}
@@ -551,8 +550,7 @@ def layer_tests(page: Page, a: argparse.Namespace) -> None:
                 ended = f", stopped after {limit:.0f} s"
         lines = (a.out / "test_devices.log").read_text(encoding="utf-8").splitlines()
         failed = [line.split(" ")[1].rpartition("::")[2] for line in lines if line.startswith(("FAILED", "ERROR"))]
-        dots = sum(len(re.sub(r"[^.]", "", line)) for line in lines if re.match(r"^[.FEsx]+( +\[ *\d+%\])?$", line))
-        add(passed=dots, failed=len(failed), which=", ".join(failed[:40]), note=(lines or ["no output"])[-1] + ended)
+        add(result=(lines or ["no output"])[-1].strip("= ") + ended, failed=", ".join(failed[:40]) or "none")
 
 
 def equal_part(page: Page, a: argparse.Namespace) -> None:
