@@ -368,9 +368,9 @@ class Net(nn.Module):
 
 def without_tf32() -> None:
     """Products in full single precision; torch's own default lets cuDNN round them to ten bits."""
-    torch.backends.cuda.matmul.allow_tf32 = False
+    torch.set_float32_matmul_precision("highest")  # not matmul.allow_tf32: torch 2.9 refuses a mixture of its switches
     torch.backends.cudnn.allow_tf32 = False
-    if hasattr(torch.backends.cudnn, "conv"):  # from torch 2.9 on; a program that set these first keeps them otherwise
+    if hasattr(torch.backends.cudnn, "conv"):  # from torch 2.9 on; what a program set there stays otherwise
         parts: Any = (torch.backends.cuda.matmul, torch.backends.cudnn.conv, torch.backends.cudnn.rnn)
         for part in parts:
             part.fp32_precision = "ieee"

@@ -18,7 +18,7 @@ import torch
 from torch import Tensor
 
 from caffe_port.islands import Islands
-from caffe_port.net import Net
+from caffe_port.net import Net, without_tf32
 from tests.layers.far import PLACE, Far, FarTensor
 from tests.layers.runner import Case, close, feed, make, outputs
 
@@ -120,3 +120,16 @@ def test_tf32_is_off_where_a_net_is_moved(monkeypatch: pytest.MonkeyPatch) -> No
         move(net)
         assert net.device == PLACE
     assert not torch.backends.cudnn.allow_tf32 and not torch.backends.cuda.matmul.allow_tf32
+
+
+def test_tf32_is_off_whatever_a_program_said_before() -> None:
+    """torch 2.9 has newer switches beside the old ones, and fails where it is asked and they contradict each other."""
+    switches: Any = torch.backends
+    torch.set_float32_matmul_precision("high")
+    if hasattr(switches.cudnn, "conv"):
+        switches.cudnn.conv.fp32_precision = switches.cuda.matmul.fp32_precision = "tf32"
+    without_tf32()
+    assert torch.get_float32_matmul_precision() == "highest"
+    assert not switches.cudnn.allow_tf32 and not switches.cuda.matmul.allow_tf32
+    if hasattr(switches.cudnn, "conv"):
+        assert switches.cudnn.conv.fp32_precision == switches.cuda.matmul.fp32_precision == "ieee"

@@ -23,6 +23,7 @@ def tool(monkeypatch: pytest.MonkeyPatch) -> Any:
     monkeypatch.setattr(sys, "path", [str(ROOT / "tools"), *sys.path])
     tool = load("benchmark_gpu")
     monkeypatch.setattr(tool, "QUICK", {**tool.QUICK, **SMALL})
+    monkeypatch.setattr(tool.gc, "collect", lambda: 0)  # slow among all that the tests have imported
     monkeypatch.setattr(tool, "VARIANTS", ("baseline",))
     monkeypatch.setattr(tool, "TRAININGS", [("baseline", 2)])
     monkeypatch.setattr(tool, "KINDS", [tool.DEFAULT, tool.KINDS[-1]])
@@ -42,11 +43,8 @@ def run(tool: Any, out: Path, *parts: str) -> dict[str, list[dict[str, Any]]]:
 
 
 def test_on_the_cpu(tool: Any, tmp_path: Path) -> None:
-    found = run(tool, tmp_path, "infer", "train")
-    times = found["Inference, milliseconds a patch"]
+    times = run(tool, tmp_path, "infer")["Inference, milliseconds a patch"]
     assert [row["batch"] for row in times] == [1, 32] and all(row["median"] > 0 for row in times)
-    assert [row["arithmetic"] for row in found["Training from memory"]] == tool.KINDS
-    assert found["Training from memory"][0]["backward ms"] > 0
 
 
 def event(start: float, end: float, name: str = "kernel", device: Any = None) -> SimpleNamespace:
@@ -93,6 +91,7 @@ def test_what_only_cuda_has(tool: Any, tmp_path: Path, monkeypatch: pytest.Monke
     }.items():  # fmt: skip
         monkeypatch.setattr(torch.cuda, name, stand_in)
     found = run(tool, tmp_path, "train", "bench", "reader")
+    assert [row["arithmetic"] for row in found["Training from memory"]] == tool.KINDS
     first = found["Training from memory"][0]
     assert (first["allocated GiB"], first["reserved GiB"], first["forward ms"]) == (3, 4, 2.5)
     assert first["kernels"] == 0 and first["kernels ms"] == 0.2  # of five iterations
@@ -132,8 +131,9 @@ def test_a_measure_that_fails_and_one_that_comes_too_late(tool: Any, tmp_path: P
 
 def test_the_gpu_beside_the_cpu(tool: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(tool, "layer_tests", lambda page, a: None)  # which would run tests within tests
+    monkeypatch.setattr(tool, "SOLVERS", ("SGD",))
     found = run(tool, tmp_path, "equal")
     rows = [row for rows in found.values() for row in rows]
     assert rows[0]["GPU beside CPU, worst"] == 0 and rows[0]["blobs"] > 300
-    assert [row.get("weights apart, at most") for row in rows[2:4]] == [0, 0]
-    assert rows[4]["note"] == rows[5]["note"] and "equal bit for bit" in rows[4]["note"]
+    assert rows[2]["weights apart, at most"] == 0
+    assert rows[3]["note"] == rows[4]["note"] and "equal bit for bit" in rows[3]["note"]
