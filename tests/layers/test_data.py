@@ -118,7 +118,7 @@ def test_ranks_crop_differently(tmp_path: Path) -> None:
 def test_seeded_runs_repeat(workers: int, seven: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Whatever the threads: random numbers belong to records, not to threads."""
     monkeypatch.setattr(loader, "SPREAD_FROM", 1)
-    text = data(seven, 5, "crop_size: 3 mirror: true scale: 0.5", "rand_skip: 5")
+    text = data(seven, 5, "crop_size: 3 mirror: true scale: 0.5")
     want = make(text, TRAIN)
     want.set_workers(1)
     again, other = make(text, TRAIN), make(text, TRAIN, seed=4)
@@ -139,15 +139,14 @@ def test_draws_from_torch_only_when_random(seven: Path) -> None:
     assert torch.rand(1) != want
 
 
-def test_rand_skip(seven: Path) -> None:
-    starts = {labels(make(data(seven, 1, more="rand_skip: 4"), TRAIN, seed), 1)[0] for seed in range(40)}
-    assert starts == {0, 1, 2, 3}
-    assert labels(make(data(seven, 1, more="rand_skip: 4"), TEST), 1) == [0]
+def test_rand_skip_does_nothing_as_in_caffe_and_is_told(seven: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    assert {labels(make(data(seven, 1, more="rand_skip: 4"), TRAIN, seed), 1)[0] for seed in range(9)} == {0}
+    assert "rand_skip is ignored" in capfd.readouterr().err
 
 
 @pytest.mark.parametrize("rank", [0, 1])
 def test_state_of_the_last_delivered_batch(rank: int, seven: Path) -> None:
-    text = data(seven, 2, "crop_size: 3 mirror: true", "rand_skip: 3")
+    text = data(seven, 2, "crop_size: 3 mirror: true")
     layer = make(text, TRAIN)
     layer.set_rank(rank, 2)
     for _ in range(3):
