@@ -45,9 +45,10 @@ class Islands:
         self.before_backward: list[Callback] = []
         self.after_backward: list[Callback] = []
         for node in net.graph.nodes:
-            if not all(node.layer.rewrites(i) for i in range(len(node.tops))):
-                for value, top in zip(node.tops, node.layer(), strict=True):
-                    net.blobs[value.name].data.copy_(top)
+            once = [i for i in range(len(node.tops)) if not node.layer.rewrites(i)]
+            tops = node.layer() if once else ()
+            for i in once:
+                net.blobs[node.tops[i].name].data.copy_(tops[i])
 
     def forward(self, start: int = 0, end: int | None = None) -> float:
         """Layers start..end, both included; the weighted loss of those layers' tops."""

@@ -307,7 +307,7 @@ class AnnotatedRecords(DbRecords):
     ) -> None:
         self.transform, self.annotated, self.seed, self.each, self.rich = transform, annotated, seed, each, rich
         self.jitter = jitter(annotated)
-        super().__init__(db, labels, color, 0, wrapped)
+        super().__init__(db, labels, color, wrapped)
 
     def next(self) -> Any:
         key, value = super().next()

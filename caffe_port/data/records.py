@@ -74,13 +74,10 @@ class DbRecords(Records):
     end that n does not divide the ranks go on with other records. Source: `DataLayer::Skip`, `DataLayer::Next`.
     """
 
-    def __init__(
-        self, db: Db, labels: bool, color: Callable[[], bool | None], skip: int, wrapped: Callable[[], None]
-    ) -> None:
+    def __init__(self, db: Db, labels: bool, color: Callable[[], bool | None], wrapped: Callable[[], None]) -> None:
         self.db = db
         self.labels = labels
         self.color = color
-        self.skip = skip
         self.wrapped = wrapped
         self.layout: datums.Layout | None = None  # of the first record that has one
         self.cursor = db.cursor()
@@ -89,8 +86,6 @@ class DbRecords(Records):
     def rewind(self) -> None:
         self.cursor.first()
         self.offset = 0
-        for _ in range(self.skip):
-            self.cursor.next()
 
     def next(self) -> Any:
         rank, world = self.stride

@@ -90,10 +90,10 @@ class Transformer:
             return
         rows, columns = self.window(arrays.shape, None)
         if self.random_crop:
-            heights, widths = (size - self.crop + 1 for size in arrays.shape[-2:])
+            heights, widths = (n - crop + 1 for n, crop in zip(arrays.shape[-2:], self.crop, strict=True))
             _, down, across = np.array(draws).T
             place = (down * heights).astype(int), (across * widths).astype(int)  # as `window` has them
-            everywhere = np.lib.stride_tricks.sliding_window_view(arrays, (self.crop, self.crop), (2, 3))
+            everywhere = np.lib.stride_tricks.sliding_window_view(arrays, self.crop, (2, 3))
             arrays = everywhere[np.arange(len(arrays)), :, place[0], place[1]]
         else:
             arrays = arrays[:, :, rows, columns]

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import numpy as np
-
+from caffe_port import log
 from caffe_port.data.db import open_db
 from caffe_port.data.records import DbRecords
 from caffe_port.data.transformer import Transformer
-from caffe_port.layers.base import TRAIN, register
+from caffe_port.layers.base import register
 from caffe_port.layers.prefetching import PrefetchingLayer
 
 
@@ -20,8 +19,8 @@ class Data(PrefetchingLayer):
     are made ahead; 0 makes none ahead (Caffe hangs).
 
     Beyond Caffe: a record without a label, with too few numbers, or cut short is an error (Caffe goes on with 0, with
-    foreign memory, with gray). `rand_skip` starts the TRAIN phase at a random record below it, as Caffe did before 1.0,
-    which ignores the option; the TEST phase ignores it. `force_encoded_color` does nothing, as in Caffe 1.0.
+    foreign memory, with gray). `rand_skip` and `force_encoded_color` do nothing, as in Caffe 1.0; that the data start
+    at the first record in spite of `rand_skip` is logged.
     Source: data_layer.cpp, base_data_layer.cpp of BVLC Caffe 1.0; see data/transformer.py, data/datum.py, data/db.py.
     """
 
@@ -38,10 +37,11 @@ class Data(PrefetchingLayer):
 
     @property
     def is_random(self) -> bool:
-        return self.param.data_param.rand_skip > 0 and self.phase == TRAIN
+        return False
 
     def open(self, transformer: Transformer, seed: int) -> DbRecords:
         p = self.param.data_param
-        skip = int(np.random.default_rng([seed, 1]).integers(p.rand_skip)) if self.is_random else 0
+        if p.rand_skip:
+            log.warn("data_layer.cpp:45", f"{self.title}: rand_skip is ignored, as in Caffe 1.0 (ImageData has it)")
         labels = len(self.param.top) > 1
-        return DbRecords(open_db(p.source, p.backend), labels, lambda: transformer.color, skip, self.restarts())
+        return DbRecords(open_db(p.source, p.backend), labels, lambda: transformer.color, self.restarts())

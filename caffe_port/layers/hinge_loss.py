@@ -20,6 +20,9 @@ class HingeLoss(Layer):
     flattened into the classes), N labels. Top: the loss (). At the kink the gradient is 0. An empty batch gives NaN,
     and so does a NaN score (Caffe takes it for a hinge at rest, 0).
 
+    With a loss_weight of 0 it changes no gradient. In Caffe it does, where other layers read the scores too: forward
+    leaves its margins in the scores' diff, and without a backward of its own they stay there and are added in.
+
     Source: hinge_loss_layer.cpp of BVLC Caffe 1.0. Unlike `F.multi_margin_loss`: every class against zero, no class
     against another; divided by N only.
     """

@@ -17,7 +17,8 @@ class MemoryData(Layer):
     """The arrays of the last `reset`, batch by batch, for ever; tops (batch, channels, height, width) and (batch,).
 
     All four sizes of `memory_data_param` must be given. `transform_param` is not applied, as in Caffe's Reset, with a
-    warning. forward before `reset` is a LayerError.
+    warning. forward before `reset` is a LayerError. In Caffe the labels become (batch, 1, 1, 1) with the first forward;
+    here they stay as set up.
     Source: memory_data_layer.cpp and Net_SetInputArrays in python/caffe/_caffe.cpp of BVLC Caffe 1.0.
     """
 

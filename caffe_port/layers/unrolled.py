@@ -30,15 +30,15 @@ def unrolled(param: Any, bottom_shapes: Sequence[Shape], static: bool) -> Any:
 
     names = ["x", "cont", "x_static"][: 2 + static]
     _shape(add("Input", "", [], names), bottom_shapes[: 2 + static])
-    output = (_lstm if param.type == "LSTM" else _rnn)(param.recurrent_param, bottom_shapes[0][:2], static, add)
+    time, streams = bottom_shapes[0][:2]
+    output = (_lstm if param.type == "LSTM" else _rnn)(param.recurrent_param, time, streams, static, add)
     net.layer.add(
         name=f"{output}_pseudoloss", type="Reduction", bottom=[output], top=[f"{output}_pseudoloss"], loss_weight=[1]
     )
     return net
 
 
-def _lstm(p: Any, steps: tuple[int, int], static: bool, add: Add) -> str:
-    time, streams = steps
+def _lstm(p: Any, time: int, streams: int, static: bool, add: Add) -> str:
     _shape(add("Input", "", [], ["c_0", "h_0"]), [(1, streams, p.num_output)] * 2)
     more = _inputs(p, 4 * p.num_output, time, static, add, "W_xc", "b_c")
     for t in range(1, time + 1):
@@ -51,8 +51,7 @@ def _lstm(p: Any, steps: tuple[int, int], static: bool, add: Add) -> str:
     return "h"
 
 
-def _rnn(p: Any, steps: tuple[int, int], static: bool, add: Add) -> str:
-    time, streams = steps
+def _rnn(p: Any, time: int, streams: int, static: bool, add: Add) -> str:
     _shape(add("Input", "", [], ["h_0"]), [(1, streams, p.num_output)])
     more = _inputs(p, p.num_output, time, static, add, "W_xh", "b_h")
     for t in range(1, time + 1):

@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from caffe_port.errors import SolverError
@@ -60,9 +61,13 @@ def test_nets(param: Any) -> list[Definition]:
         for (field, _, value), state in zip(named, states, strict=True)
     ]
     return [
-        Definition("solver.cpp:190", source, lambda net=net: net)
+        Definition("solver.cpp:190", source, partial(_same, net))
         for (_, source, _), net in zip(named, read, strict=True)
     ]
+
+
+def _same(net: Any) -> Any:
+    return net
 
 
 def test_sources(param: Any) -> list[tuple[str, str, Any]]:

@@ -8,7 +8,10 @@ import numpy as np
 import pytest
 
 from caffe_port.errors import CaffeError
+from caffe_port.islands import Islands
 from caffe_port.layers import Layer
+from caffe_port.net import Net
+from caffe_port.proto import caffe_pb2, text
 from tests.layers.data_layer import check_golden, golden_cases, make, tops
 
 
@@ -65,3 +68,13 @@ def test_one_filler_for_all_draws_for_each() -> None:
 def test_bad_definition(body: str, message: str) -> None:
     with pytest.raises(CaffeError, match=rf"^layer 'd' \(DummyData\): {message}"):
         dummy(body)()
+
+
+def test_blobs_of_constants_alone_are_filled_before_the_first_forward() -> None:
+    body = 'shape { dim: 4 } data_filler { type: "uniform" min: 1 max: 2 } data_filler { value: 7 }'
+    definition = f'layer {{ type: "DummyData" top: "a" top: "b" dummy_data_param {{ {body} }} }}'
+    net = Net(text.parse(definition, caffe_pb2.NetParameter).message)
+    driver = Islands(net)
+    assert (net.blobs["a"].data.tolist(), net.blobs["b"].data.tolist()) == ([0] * 4, [7] * 4)
+    driver.forward()
+    assert net.blobs["a"].data.min() >= 1

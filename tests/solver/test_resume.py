@@ -49,7 +49,7 @@ CASES = [
     Case("sgd", TESTS + "momentum: 0.9 weight_decay: 0.01"),
     Case("adam_iter_size", TESTS + 'type: "Adam" momentum: 0.9 iter_size: 2'),
     Case("adadelta", TESTS + 'type: "AdaDelta" momentum: 0.9 delta: 1e-4'),
-    Case("rand_skip", TESTS + "momentum: 0.9", reading="rand_skip: 9 prefetch: 7"),
+    Case("prefetch", TESTS + "momentum: 0.9", reading="prefetch: 7"),
     Case("no_prefetch", "display: 1 momentum: 0.9", reading="prefetch: 0"),
     Case("batch_norm", TESTS + "momentum: 0.9", drawn.NORM + drawn.DROP),
     Case("without_seed", TESTS + "momentum: 0.9", solver=drawn.SOLVER.replace("random_seed: 3", "")),
