@@ -44,7 +44,7 @@ def numbers(flag: str, text: str) -> list[int]:
 
 
 def load_mean(path: str):  # noqa: ANN201 - NumPy is imported late
-    """A value a channel, as Caffe's classify takes it of the mean image."""
+    """K x H x W or K values; the classifier resizes an image to the net's input, as Caffe's does."""
     import numpy as np
 
     from caffe_port.proto.binary import read_blob
@@ -53,8 +53,7 @@ def load_mean(path: str):  # noqa: ANN201 - NumPy is imported late
         mean = read_blob(path) if path.endswith("proto") else np.load(path)
     except ValueError as e:
         raise CaffeError(f"{path}: not a .npy file ({e})") from None
-    mean = mean[0] if mean.ndim == 4 else mean
-    return mean.mean(tuple(range(1, mean.ndim))) if mean.ndim > 1 else mean
+    return mean[0] if mean.ndim == 4 else mean
 
 
 def load_inputs(path: Path, ext: str, color: bool):  # noqa: ANN201

@@ -101,7 +101,8 @@ def convert(
         try:
             for number, read in _datums(lines, root, options, first):
                 progress(number, len(lines))
-                if read is None:
+                if isinstance(read, str):
+                    log.error("io.cpp:80", f"Could not open or find file {root}{lines[number][0]}: {read}")
                     missing += 1
                     continue
                 datum, shape = read
@@ -134,17 +135,15 @@ def convert(
 
 def _datums(
     lines: Sequence[tuple[str, int]], root: str, options: Options, first: int
-) -> Iterator[tuple[int, tuple[Any, tuple[int, ...]] | None]]:
-    """(line, `datum_of` or None) in order, decoded in as many threads as there are cores."""
+) -> Iterator[tuple[int, tuple[Any, tuple[int, ...]] | str]]:
+    """(line, `datum_of` or why there is none) in order, decoded in as many threads as there are cores."""
 
-    def read(number: int) -> tuple[Any, tuple[int, ...]] | None:
+    def read(number: int) -> tuple[Any, tuple[int, ...]] | str:
         name, label = lines[number]
         try:
             return datum_of(root + name, label, options)
         except (OSError, ValueError) as e:
-            said = e.strerror if isinstance(e, OSError) else e
-            log.error("io.cpp:80", f"Could not open or find file {root}{name}: {said}")
-            return None
+            return str(e.strerror if isinstance(e, OSError) else e)
 
     numbers = iter(range(first, len(lines)))
     with ThreadPoolExecutor(os.cpu_count()) as pool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import os
 import random
 import re
@@ -29,6 +30,13 @@ def write(path: Path, count: int = 5, size: int = 10) -> Path:
         for i in range(count):
             out.put(b"%03d" % i, bytes([i % 256]) * size)
     return path
+
+
+def leveldb_package() -> Any:
+    """plyvel, or plyvel-next on newer Pythons; skips where neither is installed."""
+    if importlib.util.find_spec("plyvel_next"):
+        return pytest.importorskip("plyvel_next")
+    return pytest.importorskip("plyvel", reason="optional package")
 
 
 def keys(path: Path, count: int) -> list[bytes]:
@@ -299,7 +307,8 @@ def test_full_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_leveldb_needs_its_package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     level_db(tmp_path / "db")
-    monkeypatch.setitem(sys.modules, "plyvel", None)
+    for name in ("plyvel", "plyvel_next"):
+        monkeypatch.setitem(sys.modules, name, None)
     with pytest.raises(DataError, match=r"db: reading a LevelDB needs the package plyvel .*'caffe-port\[leveldb\]'"):
         open_db(tmp_path / "db", LEVELDB)
 
@@ -307,7 +316,7 @@ def test_leveldb_needs_its_package(tmp_path: Path, monkeypatch: pytest.MonkeyPat
 @pytest.fixture
 def three(tmp_path: Path) -> Path:
     """A LevelDB of three records, in several table files and a log."""
-    plyvel = pytest.importorskip("plyvel", reason="optional package")
+    plyvel = leveldb_package()
     path = tmp_path / "db"
     for keys in ((b"b", b"a"), (b"c",)):
         with create_db(path, LEVELDB, resume=path.exists()) as out:
@@ -342,7 +351,7 @@ def test_many_at_once_of_a_leveldb(three: Path) -> None:
 
 def test_a_leveldb_in_another_process(three: Path) -> None:
     """LevelDB locks a folder for one process; a reader here does not mind."""
-    plyvel = pytest.importorskip("plyvel")
+    plyvel = leveldb_package()
     held = plyvel.DB(str(three))
     try:
         with open_db(three, LEVELDB) as db:

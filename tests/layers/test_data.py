@@ -20,6 +20,7 @@ from caffe_port.data.datum import encode_datum
 from caffe_port.data.db import LEVELDB, create_db
 from caffe_port.errors import CaffeError, DataError
 from caffe_port.layers.base import TEST, TRAIN
+from tests.data.test_db import leveldb_package
 from tests.layers.data_layer import check_golden, golden_cases, labels, make, tops
 
 
@@ -318,7 +319,7 @@ def test_memory_for_a_gpu_is_not_used_again_by_us(seven: Path, monkeypatch: pyte
 
 @pytest.mark.parametrize("rank", [0, 1])
 def test_leveldb_is_read_as_lmdb(rank: int, seven: Path, tmp_path: Path) -> None:
-    pytest.importorskip("plyvel", reason="optional package")
+    leveldb_package()
     with create_db(tmp_path / "level", LEVELDB) as out:
         for i in (3, 1, 0, 6, 2, 5, 4):
             out.put(b"%04d" % i, encode_datum(picture(i), i).SerializeToString())

@@ -51,13 +51,13 @@ def test_folder_image_and_array_give_the_same(capsys: pytest.CaptureFixture[str]
 
 
 def test_options_reach_the_classifier() -> None:
-    """Means from .npy and .binaryproto are one number a channel; the default swap is RGB to BGR."""
+    """Means from .npy and .binaryproto are images, resized to the net's input; the default swap is RGB to BGR."""
     image = caffe.io.load_image(str(IMAGES / "im3.png"))
     mean = np.random.default_rng(1).uniform(80, 140, (3, 4, 5)).astype(np.float32)
     np.save("mean.npy", mean)
     write_blob("mean.binaryproto", mean[None])
     net = caffe.Classifier(
-        "net.prototxt", "net.caffemodel", [16, 14], mean=mean.mean((1, 2)), input_scale=0.5, raw_scale=200,
+        "net.prototxt", "net.caffemodel", [16, 14], mean=mean, input_scale=0.5, raw_scale=200,
         channel_swap=(2, 1, 0),
     )  # fmt: skip
     flags = ("--input_scale=0.5", "-raw_scale", 200)
