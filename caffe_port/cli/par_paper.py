@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import argparse
 import json
-import sys
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
 from caffe_port.cli.flags import add_gpu, positive
 from caffe_port.cli.par_data import _option, _size
-from caffe_port.cli.par_run import SCRATCH, _device
+from caffe_port.cli.par_run import _device, warn
 from caffe_port.errors import CaffeError
 
 
@@ -73,8 +72,7 @@ def run_experiment(args: argparse.Namespace) -> int:
         plan = _plan(args)
         prepared(args.data)  # refuses before anything is written
         seeds, plan = plan.seeds, _claim(out, plan)
-        if not plan.weights:
-            print(SCRATCH, file=sys.stderr)
+        warn(args.data, bool(plan.weights))
         with steps() as step, signals() as poll:
             run_jobs(replace(plan, seeds=seeds), args.table, out, _device(args.gpu), poll, step, args.only)
     made = collect(plan, args.table, out)

@@ -16,6 +16,24 @@ SCRATCH = (
 )
 
 
+NO_PARTS = (
+    "NO SEGMENTATION TRUTH in {data}: the segmentation losses are 0, and what a second task gives cannot be seen. "
+    "`caffe-port par pseudo-label {data} --model PARSER --out {data}` makes it by a body parser (`par parser`, "
+    "`par train`)."
+)
+
+
+def warn(data: str | None, weights: bool) -> None:
+    """Loudly what the paper's experiment would lack: initial weights, segmentation truth."""
+    from caffe_port.par.prepare import finished
+
+    if not weights:
+        print(SCRATCH, file=sys.stderr)
+    train = finished(data)["summary"]["splits"].get("train") if data else None
+    if train and train["without_segmentation"] == train["records"]:
+        print(NO_PARTS.format(data=data), file=sys.stderr)
+
+
 def demo_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--out", default="runs/demo", metavar="FOLDER", help="where it goes (default runs/demo)")
     add_gpu(parser)
@@ -53,8 +71,8 @@ def run_train(args: argparse.Namespace) -> int:
     if weights and args.map:
         Path(args.out).mkdir(parents=True, exist_ok=True)
         weights = [str(start(weights, args.map, Path(args.nets) / "train_val.prototxt", args.out))]
-    elif not weights and any(Path(args.nets).glob("solver*.prototxt")):
-        print(SCRATCH, file=sys.stderr)
+    if any(Path(args.nets).glob("solver*.prototxt")):
+        warn(args.data, bool(weights))
     with steps() as step, signals() as poll:
         made = runs.train(args.nets, args.out, weights, _device(args.gpu), poll=poll, step=step, about=about)
     print("\n".join(map(str, made)))

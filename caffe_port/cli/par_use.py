@@ -35,13 +35,22 @@ def predict_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("paths", nargs="+", metavar="PATH", help="pictures, folders of them, videos; one person each")
     parser.add_argument("--out", metavar="FOLDER", help="predictions.json, .csv and pictures go there")
     parser.add_argument(
-        "--threshold", type=float, default=0.5, metavar="P", help="an attribute is there above it (0.5)"
+        "--threshold", type=_probability, default=0.5, metavar="P", help="an attribute is there above it (0.5)"
     )
     parser.add_argument(
         "--every", type=positive, default=1, metavar="N", help="of a video, every N-th frame (default 1)"
     )
     parser.add_argument("--no_pictures", action="store_true", help="only the JSON and the CSV")
     add_model(parser, "the network")
+
+
+def _probability(text: str) -> float:
+    try:
+        if 0 <= float(text) <= 1:
+            return float(text)
+    except ValueError:
+        pass
+    raise argparse.ArgumentTypeError(f"'{text}' is not a probability from 0 to 1")
 
 
 def run_predict(args: argparse.Namespace) -> int:
