@@ -11,11 +11,9 @@ from caffe_port.cli.flags import add_gpu, positive
 SCRATCH = (
     "NO INITIAL WEIGHTS: training from scratch, while the paper's networks start from ImageNet's ResNet-50. A Caffe or "
     "torchvision file of it goes in by --weights FILE --map weights/maps/resnet50_to_hmt.yaml (or "
-    "torchvision_resnet50_to_hmt.yaml). Without one, `caffe-port weights fetch resnet50_thin` brings a real thin "
-    "ResNet-50, for networks of width 32 with a stem of 64."
+    "torchvision_resnet50_to_hmt.yaml with --set strided=branch2b). Without one, `caffe-port weights fetch "
+    "resnet50_thin` brings a real thin ResNet-50, for networks of width 32 with a stem of 64."
 )
-
-
 NO_PARTS = (
     "NO SEGMENTATION TRUTH in {data}: the segmentation losses are 0, and what a second task gives cannot be seen. "
     "`caffe-port par pseudo-label {data} --model PARSER --out {data}` makes it by a body parser (`par parser`, "
