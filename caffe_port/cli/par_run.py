@@ -32,9 +32,13 @@ def warn(data: str | None, weights: bool) -> None:
         print(NO_PARTS.format(data=data), file=sys.stderr)
 
 
+def add_device(parser: argparse.ArgumentParser) -> None:
+    add_gpu(parser, "on the GPU where there is one, else on the CPU")
+
+
 def demo_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--out", default="runs/demo", metavar="FOLDER", help="where it goes (default runs/demo)")
-    add_gpu(parser)
+    add_device(parser)
 
 
 def run_demo(args: argparse.Namespace) -> int:
@@ -55,7 +59,7 @@ def train_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--map", metavar="FILE", help="weights/maps/*.yaml that brings them into the branches")
     parser.add_argument("--data", metavar="FOLDER", help="the prepared data set, for the report")
     parser.add_argument("--title", metavar="TEXT", help="of the report")
-    add_gpu(parser)
+    add_device(parser)
 
 
 def run_train(args: argparse.Namespace) -> int:
@@ -88,7 +92,7 @@ def evaluate_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--batch", type=positive, default=32, metavar="N", help="pictures at a time (default 32)")
     parser.add_argument("--limit", type=positive, metavar="N", help="only the first N records")
     parser.add_argument("--pictures", type=int, default=6, metavar="N", help="pictures kept for the report (default 6)")
-    add_gpu(parser)
+    add_device(parser)
 
 
 def run_evaluate(args: argparse.Namespace) -> int:
@@ -116,7 +120,7 @@ def report_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--page", action="store_true", help="only write the page anew from what the folder holds")
     parser.add_argument("--split", default="test", metavar="NAME", help="which split to measure on (default test)")
     parser.add_argument("--batch", type=positive, default=32, metavar="N", help="pictures at a time (default 32)")
-    add_gpu(parser)
+    add_device(parser)
 
 
 def run_report(args: argparse.Namespace) -> int:
