@@ -20,8 +20,8 @@ ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 
 
-def blocks(kind: str) -> list[str]:
-    return re.findall(rf"```{kind}\n(.*?)```", README, re.DOTALL)
+def blocks(kind: str, document: str = README) -> list[str]:
+    return re.findall(rf"```{kind}\n(.*?)```", document, re.DOTALL)
 
 
 def test_the_layer_table_is_the_registrys() -> None:
@@ -89,14 +89,16 @@ def test_the_readmes_commands_do_what_it_shows(desk: Path) -> None:
             assert not lost, f"$ {command}\ndoes not print: {lost}\nbut:\n" + "\n".join(output)
 
 
-def test_the_readmes_other_commands_parse() -> None:
-    """Commands that need data or hours: every flag exists."""
+@pytest.mark.parametrize("name", ["README.md", "EXPERIMENTS.md"])
+def test_the_other_commands_parse(name: str) -> None:
+    """Commands that need data or hours: every flag exists, and every map."""
     names = [module.NAME for module in cli.COMMANDS]
-    for block in blocks("sh"):
-        for line in block.splitlines():
+    for block in blocks("sh", (ROOT / name).read_text(encoding="utf-8")):
+        for line in block.replace("\\\n", " ").splitlines():
             words = shlex.split(line, comments=True)
             if words[:1] == ["caffe-port"]:
-                cli.parser().parse_args(normalise(words[1:], names))
+                args = cli.parser().parse_args(normalise(words[1:], names))
+                assert not getattr(args, "map", None) or (ROOT / args.map).is_file(), args.map
 
 
 def test_the_readmes_python_runs(desk: Path) -> None:

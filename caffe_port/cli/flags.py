@@ -96,8 +96,8 @@ class _Unused(argparse.Action):
         log.warn("caffe.cpp:420", f"{command} does not read --{self.dest}, as in Caffe: it has no effect")
 
 
-def add_gpu(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--gpu", metavar="IDS", help="run on this GPU (0, 1, ...) or on 'all'; absent: on the CPU")
+def add_gpu(parser: argparse.ArgumentParser, absent: str = "on the CPU") -> None:
+    parser.add_argument("--gpu", metavar="IDS", help=f"run on this GPU (0, 1, ...) or on 'all'; absent: {absent}")
 
 
 def add_state(parser: argparse.ArgumentParser, phase: bool = False) -> None:

@@ -11,6 +11,9 @@
     caffe-port par experiment table1 --dataset drawn --data data/drawn --seed 1 2
                                                              the paper's ablations; then `par understand runs/drawn`
 
+RAP and PETA have no pixel labels of their own: `par parser`, `par train` and `par pseudo-label` make them.
+EXPERIMENTS.md has every command of the paper's own experiment, at full size.
+
 `caffe-port par demo` is all of it on drawn pedestrians. `caffe-port train` runs the solvers one by one as well.
 """
 

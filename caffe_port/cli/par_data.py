@@ -7,10 +7,20 @@ import ast
 from pathlib import Path
 from typing import Any
 
+LAYOUTS = """\
+drawn  nothing: pedestrians are drawn; --option train=N, test=N, seed=N
+ccp    photos/, annotations/pixel-level/*.mat, label_list.mat; --option crop=true, weak=true, classes=ccp
+peta   PETA.mat, images/00001.png ...; --option split=1..5
+rap    RAP_annotation.mat (or in RAP_annotation/), RAP_dataset/*.png; --option split=1..5, unclear=ignore
+lip    train_id.txt, val_id.txt, {train,val}_images/, {train,val}_segmentations/
+All but drawn take --option missing=skip, which leaves out pictures that are not there. MAT files: version 5 to 7.3.
+"""
+
 # -- prepare -------------------------------------------------------------------------------------------------------
 
 
 def prepare_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.formatter_class, parser.epilog = argparse.RawDescriptionHelpFormatter, LAYOUTS
     parser.add_argument("dataset", choices=("drawn", "ccp", "peta", "rap", "lip"), help="the data set")
     parser.add_argument("root", nargs="?", metavar="FOLDER", help="its unpacked folder; 'drawn' needs none")
     parser.add_argument("--out", required=True, metavar="FOLDER", help="where the databases and lists go")

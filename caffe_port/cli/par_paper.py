@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import argparse
 import json
-import sys
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
-from caffe_port.cli.flags import add_gpu, positive
+from caffe_port.cli.flags import positive
 from caffe_port.cli.par_data import _option, _size
-from caffe_port.cli.par_run import SCRATCH, _device
+from caffe_port.cli.par_run import _device, add_device, warn
 from caffe_port.errors import CaffeError
 
 
@@ -49,7 +48,7 @@ def experiment_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--collect", action="store_true", help="train nothing; write the tables of what --out holds, with its settings"
     )
-    add_gpu(parser)
+    add_device(parser)
 
 
 def run_experiment(args: argparse.Namespace) -> int:
@@ -73,8 +72,7 @@ def run_experiment(args: argparse.Namespace) -> int:
         plan = _plan(args)
         prepared(args.data)  # refuses before anything is written
         seeds, plan = plan.seeds, _claim(out, plan)
-        if not plan.weights:
-            print(SCRATCH, file=sys.stderr)
+        warn(args.data, bool(plan.weights))
         with steps() as step, signals() as poll:
             run_jobs(replace(plan, seeds=seeds), args.table, out, _device(args.gpu), poll, step, args.only)
     made = collect(plan, args.table, out)
@@ -140,7 +138,7 @@ def _prepare(args: argparse.Namespace) -> None:
 def understand_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("experiment", metavar="FOLDER", help="what `par experiment` wrote")
     parser.add_argument("--table", default="table1", choices=("table1", "table2"), help="whose rows (default table1)")
-    add_gpu(parser)
+    add_device(parser)
 
 
 def run_understand(args: argparse.Namespace) -> int:
@@ -170,7 +168,7 @@ def figures_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--pictures", type=positive, default=6, metavar="N", help="pictures of figure 5 (default 6)")
     parser.add_argument("--maps", type=positive, default=6, metavar="N", help="attributes a picture (default 6)")
     parser.add_argument("--split", default="test", metavar="NAME", help="which split (default test)")
-    add_gpu(parser)
+    add_device(parser)
 
 
 def run_figures(args: argparse.Namespace) -> int:
@@ -204,7 +202,7 @@ def time_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--width", type=positive, default=64, metavar="N", help="of the backbone (default 64)")
     parser.add_argument("--size", type=_size, default=(256, 128), metavar="HxW", help="of the patch (default 256x128)")
     parser.add_argument("--out", metavar="FILE", help="write the times as JSON there")
-    add_gpu(parser)
+    add_device(parser)
 
 
 def run_time(args: argparse.Namespace) -> int:

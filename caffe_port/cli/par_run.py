@@ -11,14 +11,34 @@ from caffe_port.cli.flags import add_gpu, positive
 SCRATCH = (
     "NO INITIAL WEIGHTS: training from scratch, while the paper's networks start from ImageNet's ResNet-50. A Caffe or "
     "torchvision file of it goes in by --weights FILE --map weights/maps/resnet50_to_hmt.yaml (or "
-    "torchvision_resnet50_to_hmt.yaml). Without one, `caffe-port weights fetch resnet50_thin` brings a real thin "
-    "ResNet-50, for networks of width 32 with a stem of 64."
+    "torchvision_resnet50_to_hmt.yaml with --set strided=branch2b). Without one, `caffe-port weights fetch "
+    "resnet50_thin` brings a real thin ResNet-50, for networks of width 32 with a stem of 64."
 )
+NO_PARTS = (
+    "NO SEGMENTATION TRUTH in {data}: the segmentation losses are 0, and what a second task gives cannot be seen. "
+    "`caffe-port par pseudo-label {data} --model PARSER --out {data}` makes it by a body parser (`par parser`, "
+    "`par train`)."
+)
+
+
+def warn(data: str | None, weights: bool) -> None:
+    """Loudly what the paper's experiment would lack: initial weights, segmentation truth."""
+    from caffe_port.par.prepare import finished
+
+    if not weights:
+        print(SCRATCH, file=sys.stderr)
+    train = finished(data)["summary"]["splits"].get("train") if data else None
+    if train and train["without_segmentation"] == train["records"]:
+        print(NO_PARTS.format(data=data), file=sys.stderr)
+
+
+def add_device(parser: argparse.ArgumentParser) -> None:
+    add_gpu(parser, "on the GPU where there is one, else on the CPU")
 
 
 def demo_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--out", default="runs/demo", metavar="FOLDER", help="where it goes (default runs/demo)")
-    add_gpu(parser)
+    add_device(parser)
 
 
 def run_demo(args: argparse.Namespace) -> int:
@@ -39,7 +59,7 @@ def train_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--map", metavar="FILE", help="weights/maps/*.yaml that brings them into the branches")
     parser.add_argument("--data", metavar="FOLDER", help="the prepared data set, for the report")
     parser.add_argument("--title", metavar="TEXT", help="of the report")
-    add_gpu(parser)
+    add_device(parser)
 
 
 def run_train(args: argparse.Namespace) -> int:
@@ -53,8 +73,8 @@ def run_train(args: argparse.Namespace) -> int:
     if weights and args.map:
         Path(args.out).mkdir(parents=True, exist_ok=True)
         weights = [str(start(weights, args.map, Path(args.nets) / "train_val.prototxt", args.out))]
-    elif not weights and any(Path(args.nets).glob("solver*.prototxt")):
-        print(SCRATCH, file=sys.stderr)
+    if any(Path(args.nets).glob("solver*.prototxt")):
+        warn(args.data, bool(weights))
     with steps() as step, signals() as poll:
         made = runs.train(args.nets, args.out, weights, _device(args.gpu), poll=poll, step=step, about=about)
     print("\n".join(map(str, made)))
@@ -72,7 +92,7 @@ def evaluate_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--batch", type=positive, default=32, metavar="N", help="pictures at a time (default 32)")
     parser.add_argument("--limit", type=positive, metavar="N", help="only the first N records")
     parser.add_argument("--pictures", type=int, default=6, metavar="N", help="pictures kept for the report (default 6)")
-    add_gpu(parser)
+    add_device(parser)
 
 
 def run_evaluate(args: argparse.Namespace) -> int:
@@ -100,7 +120,7 @@ def report_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--page", action="store_true", help="only write the page anew from what the folder holds")
     parser.add_argument("--split", default="test", metavar="NAME", help="which split to measure on (default test)")
     parser.add_argument("--batch", type=positive, default=32, metavar="N", help="pictures at a time (default 32)")
-    add_gpu(parser)
+    add_device(parser)
 
 
 def run_report(args: argparse.Namespace) -> int:

@@ -7,9 +7,9 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from caffe_port.cli.flags import add_gpu, positive
+from caffe_port.cli.flags import positive
 from caffe_port.cli.par_data import _option, _prepared, _size
-from caffe_port.cli.par_run import _device
+from caffe_port.cli.par_run import _device, add_device
 
 
 def add_model(parser: argparse.ArgumentParser, what: str) -> None:
@@ -22,7 +22,7 @@ def add_model(parser: argparse.ArgumentParser, what: str) -> None:
         "--names", metavar="FOLDER", help="with attributes.txt and classes.txt (default: the net's data)"
     )
     parser.add_argument("--batch", type=positive, default=16, metavar="N", help="pictures at a time (default 16)")
-    add_gpu(parser)
+    add_device(parser)
 
 
 def _model(args: argparse.Namespace) -> Any:
@@ -35,13 +35,22 @@ def predict_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("paths", nargs="+", metavar="PATH", help="pictures, folders of them, videos; one person each")
     parser.add_argument("--out", metavar="FOLDER", help="predictions.json, .csv and pictures go there")
     parser.add_argument(
-        "--threshold", type=float, default=0.5, metavar="P", help="an attribute is there above it (0.5)"
+        "--threshold", type=_probability, default=0.5, metavar="P", help="an attribute is there above it (0.5)"
     )
     parser.add_argument(
         "--every", type=positive, default=1, metavar="N", help="of a video, every N-th frame (default 1)"
     )
     parser.add_argument("--no_pictures", action="store_true", help="only the JSON and the CSV")
     add_model(parser, "the network")
+
+
+def _probability(text: str) -> float:
+    try:
+        if 0 <= float(text) <= 1:
+            return float(text)
+    except ValueError:
+        pass
+    raise argparse.ArgumentTypeError(f"'{text}' is not a probability from 0 to 1")
 
 
 def run_predict(args: argparse.Namespace) -> int:
@@ -123,7 +132,7 @@ def evaluate_parser_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--out", metavar="FILE", help="write the measures and the confusion matrix as JSON there")
     parser.add_argument("--batch", type=positive, default=16, metavar="N", help="pictures at a time (default 16)")
     parser.add_argument("--limit", type=positive, metavar="N", help="only the first N records")
-    add_gpu(parser)
+    add_device(parser)
 
 
 def run_evaluate_parser(args: argparse.Namespace) -> int:

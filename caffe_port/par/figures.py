@@ -69,7 +69,7 @@ def figure5(
             tiles.append((np.vstack(column), f"{attributes[a]}{mark}"))
         rows.append(grid(tiles, len(tiles)))
     if len(present) > 1:
-        said = "Maps of an attribute: stage I above, stage II below, white where it is likeliest."
+        said = "Maps: stage I above, stage II below, each from its own least (black) to its own largest value (white)."
         rows.append(grid([(np.full((1, max(r.shape[1] for r in rows) - 2 * GAP, 3), 255, np.uint8), said)], 1))
     wide = max(r.shape[1] for r in rows)
     return np.vstack([np.pad(r, ((0, 0), (0, wide - r.shape[1]), (0, 0)), constant_values=255) for r in rows])

@@ -16,12 +16,20 @@ from caffe_port.weights import read_layers
 
 def start(weights: Sequence[str], rules: str | Path | None, net: str | Path, folder: str | Path) -> Path:
     """The weights under the layer names of `net` (a train_val.prototxt), in <folder>/start.caffemodel, made once; what
-    the map left over in start.txt. `rules` None: by name. WeightsError where nothing fits, or a shape does not."""
+    the map left over in start.txt. `rules` None: by name. WeightsError where nothing fits, a shape does not,
+    or the map wants another definition than `net`, as torchvision's strides do."""
     target = Path(folder) / "start.caffemodel"
     if target.exists():
         return target
-    made = Net(load.read_net(net), caffe_pb2.TRAIN)
+    definition = load.read_net(net)
     by_map = weight_map.read(rules) if rules else None
+    if by_map is not None:
+        unlike = [note.partition(": ")[2] for note in weight_map.fit(by_map, definition)[1]]
+        if unlike:
+            raise WeightsError(
+                f"{rules}: for these weights {net} must have {'; '.join(unlike)}: {'; '.join(by_map.differences)}"
+            )
+    made = Net(definition, caffe_pb2.TRAIN)
     layers = [layer for path in weights for layer in _layers(Path(path), by_map)]
     if by_map is not None:
         wanted = [n.name for n in made.graph.nodes if n.layer.present_blobs]

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 
+import numpy as np
 import pytest
 
 from caffe_port.cli.main import main
 from tests.par import nets
+from tests.par.trees import rap_struct, write_rap
 
 
 @pytest.fixture(autouse=True)
@@ -36,7 +38,8 @@ def test_a_row_of_table_1_and_what_follows(tmp_path, capsys):
     nets.data(tmp_path / "data")
     plan = ["--dataset", "drawn", "--data", "data", "--out", "out", "--epochs", "2", "--width", "2", "--batch", "3"]
     assert main(["par", "experiment", "table1", *plan, "--only", "baseline"]) == 0
-    assert "NO INITIAL WEIGHTS" in capsys.readouterr().err
+    told = capsys.readouterr().err
+    assert "NO INITIAL WEIGHTS" in told and "NO SEGMENTATION TRUTH" not in told
     assert main(["par", "experiment", "table1", *plan, "--seed", "2", "--only", "baseline"]) == 0
     out = capsys.readouterr().out
     assert "| baseline |" in out and "Not finished yet: multitask_weighted_seed1" in out and "2 seeds (1, 2)" in out
@@ -52,6 +55,19 @@ def test_a_row_of_table_1_and_what_follows(tmp_path, capsys):
                  "--batch", "1", "--out", "times.json"]) == 0  # fmt: skip
     for made in ("out/table1.html", "out/understanding.html", f"{run}/figure5.png", "said/figure5.png", "times.json"):
         assert (tmp_path / made).stat().st_size > 100, made
+
+
+def test_data_without_segmentation_are_told_loudly(tmp_path, capsys):
+    """A second task that sees no label teaches nothing."""
+    struct = rap_struct(30)
+    struct["label"][:, :51] = np.arange(30 * 51).reshape(30, 51) % 2
+    write_rap(tmp_path / "rap", struct)
+    plan = ["--dataset", "rap", "--root", "rap", "--split", "2", "--size", "32x16", "--data", "data", "--out", "out"]
+    plan += ["--epochs", "1", "--width", "2"]
+    assert main(["par", "experiment", "table1", *plan, "--only", "multitask"]) == 0
+    told = capsys.readouterr()
+    assert "NO SEGMENTATION TRUTH in data: " in told.err and "pseudo-label data --model PARSER" in told.err
+    assert "Segmentation truth: NONE" in told.out and "| 81.38 |" in told.out
 
 
 REFUSED = [

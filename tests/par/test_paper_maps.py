@@ -206,6 +206,16 @@ def test_torchvisions_file_computes_what_it_did(tmp_path, suffix) -> None:
         torch.testing.assert_close(end, wanted, rtol=0, atol=1e-4 * float(wanted.abs().max()))
 
 
+def test_torchvisions_strides_elsewhere_are_refused(tmp_path) -> None:
+    """Every shape fits, so that nothing else would tell."""
+    path, definition = tmp_path / "resnet50.pth", tmp_path / "net.prototxt"
+    torch.save(torchvision(4).state_dict(), path)
+    definition.write_text(text.format(target("multitask").definition))
+    with pytest.raises(WeightsError, match="must have .*stride: 1.*res3a_par_branch2a.*make the networks with strided"):
+        start([str(path)], MAPS / "torchvision_resnet50_to_hmt.yaml", definition, tmp_path)
+    assert not (tmp_path / "start.caffemodel").exists()
+
+
 def test_what_is_not_used_is_said() -> None:
     one = [np.ones((1, 1, 1, 1), np.float32)]
     layers = [LayerBlobs("fc1000", "InnerProduct", one), LayerBlobs("res5a_branch1", "Convolution", one)]

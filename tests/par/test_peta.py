@@ -127,7 +127,7 @@ def test_missing_pictures(tmp_path):
     root = write_peta(tmp_path, struct)
     first = int(struct["partion_attribute"][0, 0]["train"][0, 0])
     (root / "images" / f"{first:05d}.png").unlink()
-    with pytest.raises(DataError, match=f"1 of 10 pictures are missing .*{first:05d}.*missing='skip'"):
+    with pytest.raises(DataError, match=f"1 of 10 pictures are missing .*{first:05d}.*--option missing=skip"):
         Peta(root)
     d = Peta(root, missing="skip")
     assert len(d.splits["train"]) == 4 and first - 1 not in d.splits["train"] and "left out" in d.notes[0]

@@ -171,5 +171,5 @@ def without_missing(
     first = ", ".join(stems[i] for i in gone[:3])
     said = f"{len(gone)} of {len(used)} pictures are missing in {folder} (first: {first})"
     if missing == "error":
-        raise DataError(f"{name}: {said}; complete the folder, or leave them out with missing='skip'")
+        raise DataError(f"{name}: {said}; complete the folder, or leave them out by --option missing=skip")
     return {k: v[~lacking[v]] for k, v in splits.items()}, [f"{said}; left out"]

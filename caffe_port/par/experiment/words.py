@@ -32,6 +32,8 @@ def differences(table: Table) -> list[str]:
         )
     if plan.dataset in ("ccp", "drawn"):
         said.append("Segmentation truth: the data set's own labels; the paper's are predictions of a ResNet-101.")
+    if any(r.variant != "baseline" for r in table.rows) and not any("mean_iou" in r.values for r in table.rows):
+        said.append("Segmentation truth: NONE, so that the second task teaches nothing and no row shows what it gives.")
     if plan.width != 64:
         said.append(f"Width {plan.width} instead of ResNet-50's 64.")
     if plan.weights:
