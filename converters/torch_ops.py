@@ -424,6 +424,7 @@ OPS: dict[str, Callable[[Node], str]] = {
     "HardSigmoid": _hard_sigmoid,
     "HardSwish": lambda n: f"F.hardswish({n.inputs[0]})",
     "Identity": lambda n: n.inputs[0],
+    "IsNaN": _method("isnan"),
     "LRN": _lrn,
     "LeakyRelu": lambda n: f"F.leaky_relu({n.inputs[0]}, {number(n.get('alpha', 0.01))})",
     "Less": _infix("<"),

@@ -76,4 +76,4 @@ class BoxGroupOutput(Layer):
         for these, mine in zip(torch.cat(all_boxes, 1), torch.cat(all_scores, 1), strict=True):
             fits = ~mine.isnan()
             found.append(suggested_boxes.best(these[fits], mine[fits], p, pixels=1))
-        return suggested_boxes.tops(found, max(1, len(self.param.top)))
+        return suggested_boxes.tops(found, bottoms[0], max(1, len(self.param.top)))

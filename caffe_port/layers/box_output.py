@@ -72,4 +72,4 @@ class BoxOutput(Layer):
         for these, mine in zip(boxes, scores, strict=True):
             fits = ~mine.isnan()
             found.append(suggested_boxes.best(these[fits], mine[fits], p, pixels=0))
-        return suggested_boxes.tops(found, max(1, len(self.param.top)))
+        return suggested_boxes.tops(found, maps[0], max(1, len(self.param.top)))

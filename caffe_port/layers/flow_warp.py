@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, ClassVar
 
 import numpy as np
@@ -25,6 +26,8 @@ class FlowWarp(Layer):
     """
 
     origin = "FlowNet2"
+    beyond: ClassVar[bool] = True
+    """Whether places past the last pixel, by less than one, show that pixel."""
     bottoms: ClassVar[tuple[int, int | None]] = (2, 2)
 
     def top_shapes(self, bottom_shapes: list[Shape]) -> list[Shape]:
@@ -39,18 +42,24 @@ class FlowWarp(Layer):
         return float("nan") if nothing else 0.0
 
     def forward(self, image: Tensor, flow: Tensor) -> Tensor:
+        return self.fetched(image, flow, torch.floor)
+
+    def fetched(self, image: Tensor, flow: Tensor, before: Callable[[Tensor], Tensor]) -> Tensor:
+        """Between the pixels `before` each place and those behind them."""
         n, c, h, w = image.shape
         column = flow[:, 0] + torch.arange(w, device=flow.device, dtype=flow.dtype)
         row = flow[:, 1] + torch.arange(h, device=flow.device, dtype=flow.dtype)[:, None]
-        inside = (column >= 0) & (row >= 0) & (column < w) & (row < h)
+        inside = (column >= 0) & (row >= 0)
+        inside &= (column < w) & (row < h) if self.beyond else (column <= w - 1) & (row <= h - 1)
         column, row = (torch.where(inside, place, 0) for place in (column, row))
-        left, top = column.detach().long(), row.detach().long()
+        left, top = before(column.detach()).long(), before(row.detach()).long()
         right, bottom = (left + 1).clamp(max=w - 1), (top + 1).clamp(max=h - 1)
         alpha, beta = (column - left).unsqueeze(1), (row - top).unsqueeze(1)
         flat = image.flatten(2)
 
         def pixels(y: Tensor, x: Tensor) -> Tensor:
-            return flat.gather(2, (y * w + x).reshape(n, 1, h * w).expand(n, c, h * w)).reshape(image.shape)
+            at = (y.clamp(min=0) * w + x.clamp(min=0)).reshape(n, 1, h * w)
+            return flat.gather(2, at.expand(n, c, h * w)).reshape(image.shape)
 
         above = (1 - alpha) * pixels(top, left) + alpha * pixels(top, right)
         below = (1 - alpha) * pixels(bottom, left) + alpha * pixels(bottom, right)
@@ -64,7 +73,9 @@ class FlowWarp(Layer):
         size = graph.const(np.array([w, h], np.float32).reshape(2, 1, 1), "size")
         zero = graph.const(np.array(0, np.float32), "zero")
         not_before = graph.node("GreaterOrEqual", [place, zero])
-        both = graph.node("Cast", [graph.node("And", [not_before, graph.node("Less", [place, size])])], to=1)
+        last = graph.const(np.array([w - 1, h - 1], np.float32).reshape(2, 1, 1), "last")
+        not_behind = graph.node("Less", [place, size]) if self.beyond else graph.node("LessOrEqual", [place, last])
+        both = graph.node("Cast", [graph.node("And", [not_before, not_behind])], to=1)
         inside = graph.node("Cast", [graph.node("ReduceMin", [both], axes=[1], keepdims=1)], to=9)  # FLOAT, BOOL
         place = graph.node("Where", [inside, place, zero])
         # GridSample counts a line of n pixels from -1 to 1.

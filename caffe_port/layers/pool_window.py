@@ -1,9 +1,9 @@
 """Windows over planes: Caffe's size rule, and maxima, sums and means over windows. Used by Pooling, SPP and LRN.
 
 A window of size `kernel` stands at every `stride`-th pixel, the first one `pad` pixels before the image; behind it the
-pad is the same, but for a fork that can give another. Caffe's rule
-for how many windows there are is neither that of torch nor that of ONNX with `ceil_mode`, so both get explicit pads
-here wherever their own rule would give other windows. Source: src/caffe/layers/pooling_layer.cpp:79-240.
+pad is the same, but for a fork that can give another. Caffe's rule for how many windows there are is neither that of
+torch nor that of ONNX with `ceil_mode`, so both get explicit pads here wherever their own rule would give other
+windows. Source: src/caffe/layers/pooling_layer.cpp:79-240.
 """
 
 from __future__ import annotations

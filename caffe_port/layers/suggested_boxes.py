@@ -89,11 +89,11 @@ def best(boxes: Tensor, scores: Tensor, p: Any, pixels: float) -> tuple[Tensor, 
     return boxes[kept], scores[kept]
 
 
-def tops(found: list[tuple[Tensor, Tensor]], count: int) -> tuple[Tensor, ...]:
+def tops(found: list[tuple[Tensor, Tensor]], like: Tensor, count: int) -> tuple[Tensor, ...]:
     """Rows (image, box) and, of two tops, (image, box, score), with two more axes of size 1; where no image has a box,
     one row (0, 1, 1, 10, 10) and one of zeros."""
     rows = [torch.cat([b.new_full((len(b), 1), i), b, s[:, None]], 1) for i, (b, s) in enumerate(found)]
-    every = torch.cat(rows)
+    every = torch.cat([like.new_zeros(0, 6), *rows])
     plain, scored = every[:, :5], every
     if not len(every):
         plain, scored = every.new_tensor([[0, 1, 1, 10, 10]]), every.new_zeros(1, 6)

@@ -7,7 +7,7 @@ import pytest
 
 from tests.layers.detection import run_free
 from tests.layers.refusals import refusals
-from tests.layers.runner import Case, inputs, make
+from tests.layers.runner import Case, inputs, make, run
 
 REG = "bbox_reg_param { " + "bbox_mean: 0.1 " * 4 + "bbox_std: 0.2 " * 2 + "bbox_std: 0.5 " * 2 + "}"
 MAPS = [((12, 20), 4), ((30, 18), 8)]  # (wide, high), the distance of places
@@ -96,6 +96,12 @@ FREE = [
       for kind in ("IOMU", "IOFU")),
 ]
 test_free = run_free(FREE)
+ONE = [shape[1:] for shape in SHAPES]
+CASES = [
+    row("one box", maps(more="max_post_nms_num: 1"), of_maps(after=1), [RNG.normal(size=(1, *shape)) for shape in ONE]),
+    row("no box", maps(fg=1, more="max_post_nms_num: 1"), of_maps(fg=1), [np.zeros((1, *shape)) for shape in ONE]),
+]
+test_cases = run(CASES)
 
 
 def test_the_cases_suppress_something():

@@ -25,8 +25,8 @@ from caffe_port.layers import REGISTRY
 from tests.layers.runner import Case, check_forward, check_islands, close, feed, inputs, make, outputs
 
 WITHOUT_BOTTOMS = {
-    "AnnotatedData", "Data", "DummyData", "HDF5Data", "ImageData", "Input", "MemoryData", "MultiImageData",
-    "WindowData",
+    "AnnotatedData", "Data", "DenseImageData", "DummyData", "HDF5Data", "ImageData", "ImageSegData", "Input",
+    "MemoryData", "MultiImageData", "WindowData",
 }  # fmt: skip
 """Nothing comes in; their own tests have their edges."""
 WITHOUT_TOPS = {"HDF5Output"}
@@ -37,15 +37,18 @@ EMPTY_BATCH = {
          "RegionLoss", "SmoothL1LossOHEM", "SoftmaxWithLossOHEM", "Yolov3",
          "SoftmaxWithLoss", "WeightedSigmoidCrossEntropyLoss"), 0.0),
     **dict.fromkeys(
-        ("CenterLoss", "ContrastiveLoss", "EuclideanLoss", "HingeLoss", "MultiLabelLoss", "MultinomialLogisticLoss",
-         "Python", "SigmoidWeightedCrossEntropyLoss"), np.nan),
+        ("CenterLoss", "ContrastiveLoss", "EuclideanLoss", "HingeLoss", "L1Loss", "MultiLabelLoss",
+         "MultinomialLogisticLoss", "Python", "SigmoidWeightedCrossEntropyLoss"), np.nan),
     **dict.fromkeys(("PSROIPooling", "ROIAlign", "ROIPooling", "MultiBoxLoss"), "image 0; there are 0"),
     "BatchReindex": "is not a sample: there are 0",
+    "BoxGroupOutput": "the number of images times",
+    "BoxOutput": None,  # the row that says that there is no box
     "Concat": None,  # the other bottoms are the top
     "DetectionEvaluate": "wants detections",
     "DetectionOutput": "priors must be",
     "LSTM": "no time step",
     "LSTMUnit": "bottoms must be",
+    "Mul": "that has size 1 in neither",
     "MultiLabelAccuracy": "with numbers",
     "PriorBox": None,  # of shapes, not of values
     "Proposal": "those of one image",
@@ -57,7 +60,10 @@ EMPTY_BATCH = {
 NAN_OF_NOTHING = {"Correlation"}
 """A mean over an axis of size 0 that is not an axis of the top: 0 / 0."""
 
-SIZE_BY_VALUE = {"DetectionOutput", "Filter", "Proposal", "YoloDetectionOutput", "Yolov3DetectionOutput"}
+SIZE_BY_VALUE = {
+    "BoxGroupOutput", "BoxOutput", "DetectionOutput", "Filter", "Proposal", "YoloDetectionOutput",
+    "Yolov3DetectionOutput",
+}  # fmt: skip
 """The rule says how much there can be; how much there is, the values say."""
 
 AXIS_NOT_LOOKED_AT = {
@@ -76,7 +82,7 @@ NAN_GIVES_WAY = {
     **dict.fromkeys(("ArgMax", "Eltwise"), "by the order of comparisons; their own tests and below"),
     **dict.fromkeys(("InfogainLoss", "SigmoidCrossEntropyLoss", "SoftmaxWithLoss", "WeightedSigmoidCrossEntropyLoss"),
                     "what is ignored costs nothing, NaN or not"),
-    **dict.fromkeys(("Interp", "MultiLabelLoss", "PSROIPooling", "ROIAlign", "Resample"),
+    **dict.fromkeys(("Interp", "MultiLabelLoss", "PSROIPooling", "ROIAlign", "Resample", "Warp"),
                     "the reference multiplies by 0"),
     "Exp": "base 1: the reference is 1 ^ NaN",
     "Power": "scale 0: the bottom is not looked at",
