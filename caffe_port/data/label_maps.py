@@ -84,18 +84,18 @@ class MapTransformer(Transformer):
             shape = (shape[0], *(max(n, crop) for n, crop in zip(shape[1:], self.crop, strict=True)))
         return super().out_shape(shape, place)
 
-    def apply(self, array: np.ndarray, draw: Draw | None, out: np.ndarray) -> None:
+    def cut(self, array: np.ndarray, draw: Draw | None, out: np.ndarray) -> tuple[np.ndarray, slice, slice]:
         plane = array.transpose(1, 2, 0)
         fill = np.broadcast_to(self.mean_values if len(self.mean_values) else np.float32(0), (len(array),))
-        plane = self.cut(plane, draw, resize, fill)
+        plane = self.fitted(plane, draw, resize, fill)
         np.copyto(out, plane.transpose(2, 0, 1), casting="unsafe")
-        self._normalise(out, slice(None), slice(None))
+        return out, slice(None), slice(None)
 
     def labels(self, labels: np.ndarray, draw: Draw | None) -> np.ndarray:
         """What becomes of the map under the draw of its picture."""
-        return self.cut(labels, draw, resize_nearest, np.float32(self.ignore_label))
+        return self.fitted(labels, draw, resize_nearest, np.float32(self.ignore_label))
 
-    def cut(self, plane: np.ndarray, draw: Draw | None, scaled: Callable[..., np.ndarray], fill: Any) -> np.ndarray:
+    def fitted(self, plane: np.ndarray, draw: Draw | None, scaled: Callable[..., np.ndarray], fill: Any) -> np.ndarray:
         """`plane` (height, width, ...) scaled, padded with `fill`, cropped and mirrored."""
         if self.factors:
             factor = self.factors[int((draw[3] if draw else 0) * len(self.factors))]
