@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -62,9 +63,9 @@ class _Part:
         self.layers = layers
         counts = [layer.mean.numel() for layer in layers]
         self.pads = [-count % ALIGNED for count in counts]
-        self.sizes = [size for pair in zip(counts, self.pads, strict=True) for size in pair if size]
+        self.room = [count + pad for count, pad in zip(counts, self.pads, strict=True)]
+        self.sizes = [n for c, pad in zip(counts, self.pads, strict=True) for n in ((c, pad) if pad else (c,))]
         self.is_layer = [real for pad in self.pads for real in ((True, False) if pad else (True,))]
-        self.rows = [i for i, (c, p) in enumerate(zip(counts, self.pads, strict=True)) for _ in range(c + p)]
         self._on_device: tuple[Tensor, Tensor] | None = None
 
     def freed_of_count(self) -> Tensor:
@@ -81,7 +82,7 @@ class _Part:
         return torch.cat(pieces).view(2, -1) * factor[rows]
 
     def zeros(self) -> Tensor:
-        return self.layers[0].mean.new_zeros(2, len(self.rows))
+        return self.layers[0].mean.new_zeros(2, sum(self.room))
 
     def hand_out(self, both: Tensor) -> None:
         parts = both.view(-1).split(self.sizes * 2)
@@ -107,6 +108,7 @@ class _Part:
         """Which layer each number belongs to, and zeros for the gaps; on the device of `like`."""
         made = self._on_device
         if made is None or made[1].device != like.device or made[1].dtype != like.dtype:
-            made = torch.tensor(self.rows, device=like.device), like.new_zeros(ALIGNED)
+            rows = np.repeat(np.arange(len(self.room)), self.room)
+            made = torch.from_numpy(rows).to(like.device), like.new_zeros(ALIGNED)
             self._on_device = made
         return made
