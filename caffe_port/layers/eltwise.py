@@ -20,7 +20,8 @@ PROD, SUM, MAX = caffe_pb2.EltwiseParameter.PROD, caffe_pb2.EltwiseParameter.SUM
 class Eltwise(Layer):
     """y = prod_i x_i, sum_i coeff_i x_i (the default; coefficients default to 1) or max_i x_i.
 
-    Bottoms: two or more of one shape, which is the top's; nothing is broadcast. `coeff` belongs to SUM: PROD refuses
+    Bottoms: two or more of one shape, which is the top's; nothing is broadcast. SUM takes one alone too
+    where it has a `coeff`, as in FlowNet2 to scale a flow; Caffe refuses that. `coeff` belongs to SUM: PROD refuses
     it, MAX ignores it, and it is given once a bottom or not at all. In place on the first bottom is refused for SUM
     and MAX: Caffe overwrites that bottom before it reads it, so that it drops out. PROD may be; its gradient is the
     definition's then, where Caffe's diffs overwrite each other.
@@ -32,10 +33,12 @@ class Eltwise(Layer):
     Source: eltwise_layer.cpp of BVLC Caffe 1.0. `torch.maximum` shares the gradient of a tie, and keeps every NaN.
     """
 
-    bottoms = (2, None)
+    bottoms = (1, None)
 
     def setup(self, bottom_shapes: list[Shape]) -> None:
         p = self.param.eltwise_param
+        if len(bottom_shapes) < 2 and (p.operation != SUM or not p.coeff):
+            raise self.error("takes at least 2 bottom blob(s), the definition gives 1")
         if p.coeff and len(p.coeff) != len(bottom_shapes):
             raise self.error(f"{len(p.coeff)} coefficients for {len(bottom_shapes)} bottoms; give one each, or none")
         if p.coeff and p.operation == PROD:
@@ -59,6 +62,8 @@ class Eltwise(Layer):
 
     def forward(self, *bottoms: Tensor) -> Tensor:
         p = self.param.eltwise_param
+        if len(bottoms) == 1:
+            return self.coeff[0] * bottoms[0]
         if p.operation == SUM:
             if len(set(self.coeff)) > 1:
                 return reduce(torch.add, [x if c == 1 else c * x for c, x in zip(self.coeff, bottoms, strict=True)])
@@ -79,6 +84,9 @@ class Eltwise(Layer):
             return
         if p.operation == MAX:
             graph.node("Max", bottoms, tops)
+            return
+        if len(bottoms) == 1:
+            graph.node("Mul", [bottoms[0], graph.const(np.array(self.coeff[0], np.float32), "coeff")], tops)
             return
         scaled = [
             x if c == 1 else graph.node("Mul", [x, graph.const(np.array(c, np.float32), "coeff")])

@@ -38,7 +38,7 @@ def check(layer: Layer, p: Any) -> None:
 def most(shapes: Sequence[Shape], p: Any) -> int:
     """Of boxes that there can be in the maps of these shapes, (images or groups, channels, height, width)."""
     count = sum(shape[0] * math.prod(shape[2:]) for shape in shapes)
-    return max(1, min(count, p.max_post_nms_num or count))
+    return max(1, min(count, p.max_nms_num or count, p.max_post_nms_num or count))
 
 
 def spread(

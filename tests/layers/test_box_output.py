@@ -110,7 +110,9 @@ def test_the_cases_suppress_something():
 
 
 @pytest.mark.parametrize(("layer", "given", "rows"), [
-    (maps(), SHAPES, 2 * 42), (maps(more="max_post_nms_num: 9"), SHAPES, 18),
+    (maps(), SHAPES, 2 * 42),
+    (maps(more="max_nms_num: 7 max_post_nms_num: 9"), SHAPES, 14),
+    (maps(more="max_post_nms_num: 9"), SHAPES, 18),
 ])
 def test_the_most_rows_there_can_be(layer, given, rows):
     net = make(Case("l", layer, given, tops=2))

@@ -35,6 +35,7 @@ CASES = [
     case("", 4, weighted(1, 1, 1, 1)),
     case("coeff: 1 coeff: -1", 2, weighted(1, -1)),
     case("coeff: 0.5 coeff: 0 coeff: 3", 3, weighted(0.5, 0, 3)),
+    case("coeff: -20", 1, weighted(-20), opencv="it wants two bottoms"),
     case("operation: PROD", 2, product),
     case("operation: PROD", 3, product),
     case("operation: PROD stable_prod_grad: false", 3, product),
@@ -46,6 +47,7 @@ test_cases = run(CASES)
 test_refused = refusals([
     ('type: "Eltwise"', [(2, 3), (2, 1)], 1, "all must have one shape"),
     ('type: "Eltwise"', [(2, 3)], 1, "at least 2 bottom"),
+    ('type: "Eltwise" eltwise_param { operation: MAX }', [(2, 3)], 1, "at least 2 bottom"),
     ('type: "Eltwise" eltwise_param { coeff: 1 }', [(2, 3), (2, 3)], 1, "1 coefficients for 2 bottoms"),
     ('type: "Eltwise" eltwise_param { operation: PROD coeff: 1 coeff: 2 }', [(2, 3), (2, 3)], 1, "not for PROD"),
 ])
