@@ -27,7 +27,8 @@ def warn(data: str | None, weights: bool) -> None:
 
     if not weights:
         print(SCRATCH, file=sys.stderr)
-    train = finished(data)["summary"]["splits"].get("train") if data else None
+    prepared = data is not None and Path(data, "prepare.json").exists()  # else of other make, and nothing is known
+    train = finished(data)["summary"]["splits"].get("train") if data and prepared else None
     if train and train["without_segmentation"] == train["records"]:
         print(NO_PARTS.format(data=data), file=sys.stderr)
 

@@ -105,8 +105,13 @@ def label_databases(
     prepared = hashlib.sha256(json.dumps(manifest["parameters"]).encode()).hexdigest()
     if about.get("prepared") != prepared:
         for split in splits:
+            fresh = _begun(target, split, here)
+            if fresh.exists() and "prepared" not in about and split not in about:
+                raise DataError(
+                    f"{fresh} exists, but {target / MANIFEST} does not say that it is ours; give another folder"
+                )
             about.pop(split, None)
-            shutil.rmtree(_begun(target, split, here), ignore_errors=True)
+            shutil.rmtree(fresh, ignore_errors=True)
         about["prepared"] = prepared
         _save(target, about)
     counts, pairs = np.zeros(256, np.int64), []

@@ -95,6 +95,16 @@ def test_labels_of_data_that_were_prepared_anew_are_made_again(model, tmp_path) 
         assert list(values(out / "train_seg_lmdb")) == list(values(data / "train_image_lmdb"))
 
 
+def test_another_data_sets_labels_are_left_alone(made, model, tmp_path) -> None:
+    other = nets.data(tmp_path / "other", train=4)
+    before = values(other / "train_seg_lmdb")
+    for _ in range(2):
+        with pytest.raises(DataError, match="does not say that it is ours"):
+            pseudo.label_databases(made["data"], model, other)
+    after = values(other / "train_seg_lmdb")
+    assert list(after) == list(before) and all((after[k] == before[k]).all() for k in after)
+
+
 def test_unfinished_data_are_refused(made, model, tmp_path) -> None:
     shutil.copytree(made["data"], tmp_path / "data")
     path = tmp_path / "data" / "prepare.json"
