@@ -17,6 +17,11 @@ from caffe_port.errors import DataError
 TABLES = (".ldb", ".sst")  # files that LevelDB never changes once they are there
 
 
+def _said(error: Exception) -> str:
+    """What LevelDB says, which plyvel hands on as bytes."""
+    return " ".join(a.decode("utf-8", "replace") if isinstance(a, bytes) else str(a) for a in error.args)
+
+
 def _plyvel(what: str) -> Any:
     """The package under either of its names; a DataError that starts with `what` where neither is installed."""
     renamed = importlib.util.find_spec("plyvel") is None and importlib.util.find_spec("plyvel_next") is not None
@@ -75,7 +80,7 @@ class LevelDbCursor(Cursor):
         try:
             step()
         except self.error as e:
-            raise DataError(f"{self.source}: damaged ({e}); copy it again or make it anew") from None
+            raise DataError(f"{self.source}: damaged ({_said(e)}); copy it again or make it anew") from None
 
     def close(self) -> None:
         self.iterator.close()
@@ -91,7 +96,7 @@ class LevelDbReader(Db):
             self.db = plyvel.DB(self.view.name, create_if_missing=False, paranoid_checks=True)
         except plyvel.Error as e:
             self.view.cleanup()
-            raise DataError(f"{source}: not a readable LevelDB ({e}); copy it again or make it anew") from None
+            raise DataError(f"{source}: not a readable LevelDB ({_said(e)}); copy it again or make it anew") from None
 
     def cursor(self) -> LevelDbCursor:
         return LevelDbCursor(self.source, self.db)
@@ -109,7 +114,7 @@ class LevelDbWriter(Writer):
         try:
             self.db = plyvel.DB(source, create_if_missing=True)
         except plyvel.Error as e:
-            raise DataError(f"{source}: cannot be written as a LevelDB ({e})") from None
+            raise DataError(f"{source}: cannot be written as a LevelDB ({_said(e)})") from None
 
     def commit(self) -> None:
         if not self.pending:
@@ -120,7 +125,7 @@ class LevelDbWriter(Writer):
                     batch.put(key, value)
         except self.error as e:
             first, last = self.pending[0][0], self.pending[-1][0]
-            raise DataError(f"{self.source}: records {first!r} to {last!r} could not be written ({e})") from None
+            raise DataError(f"{self.source}: records {first!r} to {last!r} could not be written ({_said(e)})") from None
         self.pending.clear()
 
     def last_key(self) -> bytes | None:
