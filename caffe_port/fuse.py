@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import torch
@@ -27,7 +28,10 @@ from caffe_port.layers.scale import Scale
 
 @dataclass
 class Step:
-    """One or more nodes run as one: reads the first's bottoms, makes the last's tops."""
+    """One or more nodes run as one: reads the first's bottoms, makes the last's tops.
+
+    `run` is a layer, or a partial over layers: unlike a closure's, its layers are copied when a net is.
+    """
 
     first: Node
     last: Node
@@ -58,13 +62,13 @@ def fused_steps(nodes: Sequence[Node]) -> list[Step]:
         before = steps[-1] if steps else None
         if before is not None and feeds(before.last, node):
             if is_normalise_then_scale(before, node):
-                steps[-1] = Step(before.first, node, _normalise_and_scale(before.last.layer, node.layer))
+                steps[-1] = Step(before.first, node, partial(_normalise_and_scale, before.last.layer, node.layer))
                 continue
             if is_free_relu(before.last, node):
-                steps[-1] = Step(before.first, node, _then_relu(before.run))
+                steps[-1] = Step(before.first, node, partial(_then_relu, before.run))
                 continue
         free = free_summand(node, steps)
-        steps.append(Step(node, node, node.layer if free is None else _sum_into(free)))
+        steps.append(Step(node, node, node.layer if free is None else partial(_sum_into, free)))
     return steps
 
 
@@ -108,24 +112,13 @@ def is_free_relu(before: Node, node: Node) -> bool:
     )
 
 
-def _normalise_and_scale(norm: Any, scale: Any) -> Callable[[Tensor], Tensor]:
-    bias = scale.param.scale_param.bias_term
-
-    def normalise_and_scale(bottom: Tensor) -> Tensor:
-        return norm.normalise(bottom, scale.scale, scale.bias if bias else None)
-
-    return normalise_and_scale
+def _normalise_and_scale(norm: Any, scale: Any, bottom: Tensor) -> Tensor:
+    return norm.normalise(bottom, scale.scale, scale.bias if scale.param.scale_param.bias_term else None)
 
 
-def _sum_into(i: int) -> Callable[[Tensor, Tensor], Tensor]:
-    def sum_into(*bottoms: Tensor) -> Tensor:
-        return bottoms[i].add_(bottoms[1 - i])
-
-    return sum_into
+def _sum_into(i: int, *bottoms: Tensor) -> Tensor:
+    return bottoms[i].add_(bottoms[1 - i])
 
 
-def _then_relu(run: Callable[..., Tensor]) -> Callable[..., Tensor]:
-    def then_relu(*bottoms: Tensor) -> Tensor:
-        return torch.relu_(run(*bottoms))
-
-    return then_relu
+def _then_relu(run: Callable[..., Tensor], *bottoms: Tensor) -> Tensor:
+    return torch.relu_(run(*bottoms))

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import copy
+import pickle
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -92,6 +95,20 @@ def test_a_module_like_any_other() -> None:
     out["loss"].backward()
     assert x["data"].grad is not None and float(x["data"].grad.abs().sum()) > 0
     assert net.double().run({k: v.detach().double() for k, v in x.items()}).loss.dtype == torch.float64
+
+
+@pytest.mark.parametrize("copied", [copy.deepcopy, lambda net: pickle.loads(pickle.dumps(net))], ids=["copy", "pickle"])
+def test_a_copy_has_layers_of_its_own(copied: Callable[[Net], Net]) -> None:
+    net = small()
+    before = {name: value.clone() for name, value in net.state_dict().items()}
+    wanted = copied(net).run(inputs()).loss
+    other = copied(net)
+    with torch.no_grad():
+        other.layer("scale").bias.add_(1)
+    assert abs(other.run(inputs()).loss - wanted) > 1e-3
+    assert other.layer("bn").scale_factor == 1
+    assert all(torch.equal(value, before[name]) for name, value in net.state_dict().items())
+    assert torch.equal(net.run(inputs()).loss, wanted)
 
 
 def test_runs_at_another_batch_size_than_it_was_built_for() -> None:

@@ -93,8 +93,9 @@ class BatchNorm(Layer):
 
     def statistics(self) -> tuple[Tensor, Tensor]:
         """The stored mean and variance, freed of their count; the variance whose root with `eps` is the divisor."""
-        if self.slot is not None:
-            mean, variance = self.slot.mean, self.slot.variance
+        slot = self.slot  # asked for once: a pass in another thread may end meanwhile
+        if slot is not None and slot.stored:
+            mean, variance = slot.mean, slot.variance
         else:
             factor = self.scale_factor.reciprocal().nan_to_num(posinf=0.0, neginf=0.0)
             mean, variance = self.mean * factor, self.variance * factor
@@ -126,7 +127,9 @@ class BatchNorm(Layer):
             self.update(bottom.detach().flatten(), torch.zeros_like(self.variance))
             top = bottom * 0 if slope is None else bottom * 0 * slope.reshape(1, -1, *[1] * (bottom.dim() - 2))
             return top if bias is None else top + bias.reshape(1, -1, *[1] * (bottom.dim() - 2))
-        slot = self.slot or Slot(*(bottom.new_zeros(bottom.shape[1]) for _ in range(2)))
+        slot = self.slot
+        if slot is None or slot.stored:
+            slot = Slot(*(bottom.new_zeros(bottom.shape[1]) for _ in range(2)))
         mean, variance = slot.mean, slot.variance
         # With momentum 1 torch leaves exactly the batch's mean and its variance times m / (m - 1) here.
         top = F.batch_norm(bottom, mean, variance, slope, bias, training=True, momentum=1.0, eps=eps)

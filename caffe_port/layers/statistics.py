@@ -19,19 +19,20 @@ ALIGNED = 64
 
 
 class Slot:
-    """A layer's statistics during one pass: those that it shall use, or room for those that it finds (`filled`)."""
+    """A layer's statistics during one pass: the `stored` ones, or room for those that it finds (`filled`)."""
 
-    __slots__ = ("filled", "mean", "variance")
+    __slots__ = ("filled", "mean", "stored", "variance")
 
-    def __init__(self, mean: Tensor, variance: Tensor) -> None:
-        self.mean, self.variance, self.filled = mean, variance, False
+    def __init__(self, mean: Tensor, variance: Tensor, stored: bool = False) -> None:
+        self.mean, self.variance, self.stored, self.filled = mean, variance, stored, False
 
 
 class Statistics:
-    """A context for one pass of the net. A pass that fails changes no stored statistics.
+    """A context for one pass of the net. A pass that fails changes none of the statistics handled here.
 
     Layers whose blobs are shared stay on their own, since one may read what another has just written; so do NVIDIA's
-    form and those that take the statistics of several processes.
+    form, those that take the statistics of several processes, and those whose `use_global_stats` a program has changed
+    since the net was built.
     """
 
     def __init__(self, layers: Iterable[Any]) -> None:
@@ -44,9 +45,9 @@ class Statistics:
     @torch.no_grad()
     def __enter__(self) -> None:
         if self.stored.layers:
-            self.stored.hand_out(self.stored.freed_of_count())
+            self.stored.hand_out(self.stored.freed_of_count(), stored=True)
         if self.batch.layers and self.batch.layers[0].total is None:
-            self.batch.hand_out(self.batch.zeros())
+            self.batch.hand_out(self.batch.zeros(), stored=False)
 
     @torch.no_grad()
     def __exit__(self, kind: Any, *error: Any) -> None:
@@ -84,13 +85,13 @@ class _Part:
     def zeros(self) -> Tensor:
         return self.layers[0].mean.new_zeros(2, sum(self.room))
 
-    def hand_out(self, both: Tensor) -> None:
+    def hand_out(self, both: Tensor, stored: bool) -> None:
         parts = both.view(-1).split(self.sizes * 2)
         if any(self.pads):
             parts = tuple(part for part, real in zip(parts, self.is_layer * 2, strict=True) if real)
         count = len(self.layers)
         for layer, mean, variance in zip(self.layers, parts[:count], parts[count:], strict=True):
-            layer.__dict__["slot"] = Slot(mean, variance)  # a module's own __setattr__ takes longer than all of this
+            layer.__dict__["slot"] = Slot(mean, variance, stored)  # a module's own __setattr__ takes longer than all of this
 
     def fold_in(self) -> None:
         """What each layer's `update` does with the batch's statistics, for all that found some."""

@@ -187,15 +187,19 @@ layer { name: "e" type: "BatchNorm" bottom: "flat" top: "e" }
 """
 
 
-def test_all_at_once_as_each_by_itself():
-    """Net.run handles the statistics of all layers together; a layer by itself, and the islands, do not."""
+@pytest.mark.parametrize("changed", ["", "cd"])
+def test_all_at_once_as_each_by_itself(changed):
+    """Net.run handles the statistics of all layers together; a layer by itself, and the islands, do not. `changed`:
+    layers whose use_global_stats is another than when the net was built."""
     param = text.parse(NORMS, caffe_pb2.NetParameter).message
     together, alone = Net(param, TRAIN), Net(param, TRAIN)
     for net in (together, alone):
         torch.manual_seed(1)
-        for name in "bd":
+        for name in "bcd":
             for blob in net.layer(name).blobs:
                 blob.uniform_(0.5, 2)
+        for name in changed:
+            net.layer(name).use_global_stats = not net.layer(name).use_global_stats
     for number in range(3):
         x = torch.randn(4, 3, 5, 2, generator=torch.Generator().manual_seed(number))
         got = together(data=x)
