@@ -65,14 +65,19 @@ def configured(program: str, folder: str | None = None, level: int | None = None
 
 def _opened(program: str, folder: Path) -> TextIO:
     now, host = datetime.now(), platform.node()
-    path = folder / f"{program}.{host}.{getpass.getuser()}.log.INFO.{now:%Y%m%d-%H%M%S}.{os.getpid()}"
+    try:
+        user = getpass.getuser()
+    except (KeyError, OSError):  # a user without a name, as in many containers; glog's word
+        user = "invalid-user"
+    path = folder / f"{program}.{host}.{user}.log.INFO.{now:%Y%m%d-%H%M%S}.{os.getpid()}"
     file = path.open("w", encoding="utf-8")
     print(f"Log file created at: {now:%Y/%m/%d %H:%M:%S}\nRunning on machine: {host}", file=file)
     day = "yyyymmdd" if _with_year() else "mmdd"
     print(f"Log line format: [IWEF]{day} hh:mm:ss.uuuuuu threadid file:line] msg", file=file, flush=True)
     link = folder / f"{program}.INFO"
-    link.unlink(missing_ok=True)
-    link.symlink_to(path.name)
+    with contextlib.suppress(OSError):  # as in glog: others may make theirs now, and some file systems have no links
+        link.unlink(missing_ok=True)
+        link.symlink_to(path.name)
     return file
 
 

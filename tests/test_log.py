@@ -21,6 +21,22 @@ def test_the_year_is_there_if_glogs_own_flag_asks_for_it(flag, stamp, monkeypatc
     assert re.fullmatch(stamp + r" \d\d:\d\d:\d\d\.\d{6} +\d+ solver\.cpp:239\] Iteration 0", said)
 
 
+def test_the_logs_file_does_without_a_users_name_and_without_links(tmp_path, monkeypatch, capsys):
+    def none(*_):
+        raise KeyError("uid not found")
+
+    def taken(*_):
+        raise FileExistsError("another process made it now")
+
+    monkeypatch.setattr("getpass.getuser", none)
+    monkeypatch.setattr("pathlib.Path.symlink_to", taken)
+    monkeypatch.setenv("RANK", "0")
+    with log.configured("caffe-port", str(tmp_path)):
+        log.info("solver.cpp:239", "Iteration 0")
+    (file,) = tmp_path.iterdir()
+    assert ".invalid-user.log.INFO." in file.name and file.read_text().endswith("solver.cpp:239] Iteration 0\n")
+
+
 def test_a_record_is_whole_where_the_screen_is_to_be_quiet(monkeypatch):
     monkeypatch.setenv("GLOG_minloglevel", "2")
     for record, wanted in [(False, ["E"]), (True, ["I", "E"])]:

@@ -90,10 +90,16 @@ def add_unused(parser: Parser) -> None:
 
 class _Unused(argparse.Action):
     def __call__(self, parser: Any, namespace: Any, values: Any, option_string: str | None = None) -> None:
-        from caffe_port import log
+        said = f"{parser.prog.split()[-1]} does not read --{self.dest}, as in Caffe: it has no effect"
+        namespace.unused = [*getattr(namespace, "unused", ()), said]
 
-        command = parser.prog.split()[-1]
-        log.warn("caffe.cpp:420", f"{command} does not read --{self.dest}, as in Caffe: it has no effect")
+
+def tell_unused(args: argparse.Namespace) -> None:
+    """Log what `add_unused` took, once the log goes where the flags say."""
+    from caffe_port import log
+
+    for said in getattr(args, "unused", ()):
+        log.warn("caffe.cpp:420", said)
 
 
 def add_gpu(parser: argparse.ArgumentParser, absent: str = "on the CPU") -> None:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import argparse
 import sys
 from collections.abc import Sequence
 
 from caffe_port import __version__
 from caffe_port.cli import convert, device_query, inspect, par, test, time, train, validate, weights
 from caffe_port.cli.ending import status
-from caffe_port.cli.flags import Parser, add_log, add_unused, normalise
+from caffe_port.cli.flags import Parser, add_log, add_unused, normalise, tell_unused
 
 CAFFES = (train, test, time, device_query)
 COMMANDS = (*CAFFES, inspect, convert, validate, weights, par)
@@ -40,4 +41,9 @@ def parser() -> Parser:
 def main(argv: Sequence[str] | None = None) -> int:
     names = [module.NAME for module in COMMANDS]
     args = parser().parse_args(normalise(sys.argv[1:] if argv is None else argv, names))
-    return status("caffe-port", args.handler, args)
+    return status("caffe-port", _run, args)
+
+
+def _run(args: argparse.Namespace) -> int:
+    tell_unused(args)
+    return args.handler(args)

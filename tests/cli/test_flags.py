@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from caffe_port import __version__
-from caffe_port.cli.flags import normalise
+from caffe_port.cli.flags import normalise, tell_unused
 from caffe_port.cli.main import COMMANDS, main, parser
 from tests.solver import valley
 
@@ -54,7 +54,7 @@ def test_a_switch_takes_no_other_value(capsys):
 @pytest.mark.parametrize("name", ["train", "test", "time", "device_query"])
 def test_a_command_takes_all_flags_of_caffes_program_and_tells_those_it_does_not_read(name, capsys):
     given = {"solver": "s", "model": "m", "weights": "w", "phase": "TEST", "sighup_effect": "none", "iterations": "3"}
-    parser().parse_args([name, *(f"--{flag}={value}" for flag, value in given.items())])
+    tell_unused(parser().parse_args([name, *(f"--{flag}={value}" for flag, value in given.items())]))
     said = capsys.readouterr().err
     read = {"train": "solver weights sighup_effect iterations", "test": "model weights iterations",
             "time": "model phase iterations", "device_query": ""}[name].split()  # fmt: skip
@@ -82,7 +82,10 @@ def test_log_dir_keeps_the_log_and_the_error_that_ends_it(tmp_path, monkeypatch,
     capsys.readouterr()
     assert main(["train", "-solver=solver.prototxt", "-log_dir=nowhere"]) == 1
     assert re.fullmatch("caffe-port: error: nowhere/.*: No such file or directory\n", capsys.readouterr().err)
-    assert main(["train", "-solver=solver.prototxt", "-minloglevel=2"]) == 0
+    assert main(["train", "-solver=solver.prototxt", "-phase=TEST", "-log_dir=logs"]) == 0
+    assert "train does not read --phase" in (tmp_path / "logs" / "caffe-port.INFO").read_text()
+    capsys.readouterr()
+    assert main(["train", "-solver=solver.prototxt", "-phase=TEST", "-minloglevel=2"]) == 0
     assert capsys.readouterr().err == ""
 
 

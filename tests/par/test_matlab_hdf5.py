@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from pathlib import Path
 
 import h5py
@@ -10,7 +11,7 @@ import pytest
 import scipy.io
 
 from caffe_port.errors import DataError
-from caffe_port.par.datasets import matlab, open_dataset
+from caffe_port.par.datasets import matlab, matlab_hdf5, open_dataset
 from tests.par import mat73
 from tests.par.trees import cells, peta_struct, rap_struct, write_ccp, write_peta, write_rap
 
@@ -115,6 +116,26 @@ def huge(file):
     file["s"].create_dataset("label", (2**40, 92), np.uint8, chunks=(2**16, 92))
 
 
+def many(file):
+    """Few bytes, 10^12 ways through them."""
+    path = [file["#refs#"].create_group(f"level{i}") for i in range(13)]
+    for above, below in itertools.pairwise(path):
+        for i in range(10):
+            above[f"way{i}"] = below
+    file["s/more"] = path[0]
+
+
+def elsewhere(file):
+    with h5py.File(Path(file.filename).with_name("other.mat"), "w") as other:
+        other["secret"] = np.eye(2)
+    file["link"] = h5py.ExternalLink("other.mat", "/secret")
+    file["s/more"] = h5py.SoftLink("/link")
+
+
+def variable_length(file):
+    file["s/more"] = ["of any length, all of them perhaps the same"]
+
+
 def sparse(file):
     del file["s/label"]
     file["s"].create_group("label").attrs["MATLAB_sparse"] = np.uint64(4)
@@ -138,13 +159,17 @@ def cut(path):
     [
         (itself, "nested more than 16 deep"),
         (huge, r"s.label claims \(1099511627776, 92\) but the file stores no such data"),
+        (many, "s.more.*: the file unpacks to more than it can hold"),
+        (elsewhere, "s.more is a link to another file, which is not followed"),
+        (variable_length, "s.more is of HDF5's type object, which MATLAB does not write"),
         (sparse, r"s.label is sparse, which is not read; make it a full matrix"),
         (nowhere, "s.attribute_eng, cell 4, refers to nothing"),
         (strings, "s.attribute_eng is of class string, which is not read; .* texts a cell array"),
         (cut, "not a readable MAT file of version 7.3"),
     ],
 )
-def test_damaged(tmp_path, harm, message):
+def test_damaged(tmp_path, harm, message, monkeypatch):
+    monkeypatch.setattr(matlab_hdf5, "VALUE", 2**16)  # the bound on values is met within a second
     mat73.savemat(path := tmp_path / "a.mat", {"s": rap_struct()})
     if harm is cut:
         cut(path)

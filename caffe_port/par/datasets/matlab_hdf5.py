@@ -20,6 +20,8 @@ from caffe_port.hdf5 import UNPACKED
 
 DEPTH = 16
 """Cells in cells in structs; a file may refer to itself."""
+VALUE = 4096
+"""Bytes that a value counts at least, in the bound on what a file unpacks to: many references may lead to one."""
 NUMBERS = ("double", "single", "logical", *(f"{sign}int{bits}" for sign in ("", "u") for bits in (8, 16, 32, 64)))
 
 
@@ -31,7 +33,8 @@ def load(path: Path, name: str) -> np.ndarray:
             if name not in file:
                 held = ", ".join(n for n in file if not n.startswith("#")) or "nothing"
                 raise DataError(f"{path} has no variable '{name}'; it holds {held}")
-            return _Reader(h5py, file, path).value(file[name], name, 0)
+            reader = _Reader(h5py, file, path)
+            return reader.value(reader.member(file, name, name), name, 0)
     except DataError:
         raise
     except Exception as error:  # h5py raises a dozen kinds on damaged files
@@ -48,6 +51,9 @@ class _Reader:
     def value(self, item: Any, where: str, depth: int) -> np.ndarray:
         if depth > DEPTH:
             raise DataError(f"{self.path}: {where} is nested more than {DEPTH} deep")
+        self.left -= VALUE
+        if self.left < 0:
+            raise DataError(f"{self.path}: {where}: the file unpacks to more than it can hold")
         kind = _text(item.attrs.get("MATLAB_class", b""))
         if "MATLAB_sparse" in item.attrs or "MATLAB_object_decode" in item.attrs:
             what = "sparse" if "MATLAB_sparse" in item.attrs else f"of class {kind}"
@@ -72,12 +78,19 @@ class _Reader:
             raise DataError(f"{self.path}: {where} is of class {kind}, which is not read")
         return data.T
 
+    def member(self, group: Any, name: str, where: str) -> Any:
+        """What the group holds by this name; DataError where that is in another file."""
+        item = group[name]
+        if item.file.filename != self.file.filename:
+            raise DataError(f"{self.path}: {where} is a link to another file, which is not followed")
+        return item
+
     def _struct(self, group: Any, where: str, depth: int) -> np.ndarray:
         """(1, 1), or the struct array's size, of records of objects."""
         fields = {}
         for name in group:
-            item = group[name]
-            parts = isinstance(item, self.h5py.Dataset) and item.dtype == self.h5py.ref_dtype
+            item = self.member(group, name, f"{where}.{name}")
+            parts = isinstance(item, self.h5py.Dataset) and self.h5py.check_ref_dtype(item.dtype)
             if parts and "MATLAB_class" not in item.attrs:  # a field of a struct array: one reference an element
                 fields[name] = self._cells(self._stored(item, f"{where}.{name}").T, f"{where}.{name}", depth)
             else:
@@ -101,6 +114,8 @@ class _Reader:
         return out
 
     def _stored(self, item: Any, where: str) -> np.ndarray:
+        if item.dtype.hasobject and not self.h5py.check_ref_dtype(item.dtype):  # any length, not in nbytes
+            raise DataError(f"{self.path}: {where} is of HDF5's type {item.dtype}, which MATLAB does not write")
         self.left -= item.nbytes
         # As in caffe_port/hdf5.py: what claims more than deflate can pack holds no data, only a gigantic shape.
         if self.left < 0 or item.nbytes > 1100 * item.id.get_storage_size() or item.external or item.is_virtual:
