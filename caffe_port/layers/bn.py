@@ -40,8 +40,7 @@ class BN(Layer):
     phase is the derivative, where PSPNet's is that of the batch's statistics.
 
     Source: bn_layer.cpp of PSPNet (Zhao et al., 2017), of caffe-segnet (Badrinarayanan et al., 2015) and of Synopsys'
-    Caffe (`icnet`). torch's
-    batch_norm stores the variance times m / (m - 1), and its momentum is 1 - momentum.
+    Caffe (`icnet`). torch's batch_norm stores the variance times m / (m - 1), and its momentum is 1 - momentum.
     """
 
     origin = "PSPNet, SegNet"

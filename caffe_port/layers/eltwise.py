@@ -20,11 +20,11 @@ PROD, SUM, MAX = caffe_pb2.EltwiseParameter.PROD, caffe_pb2.EltwiseParameter.SUM
 class Eltwise(Layer):
     """y = prod_i x_i, sum_i coeff_i x_i (the default; coefficients default to 1) or max_i x_i.
 
-    Bottoms: two or more of one shape, which is the top's; nothing is broadcast. SUM takes one alone too
-    where it has a `coeff`, as in FlowNet2 to scale a flow; Caffe refuses that. `coeff` belongs to SUM: PROD refuses
-    it, MAX ignores it, and it is given once a bottom or not at all. In place on the first bottom is refused for SUM
-    and MAX: Caffe overwrites that bottom before it reads it, so that it drops out. PROD may be; its gradient is the
-    definition's then, where Caffe's diffs overwrite each other.
+    Bottoms: two or more of one shape, which is the top's; nothing is broadcast. SUM takes one alone too where it has a
+    `coeff`, as in FlowNet2 to scale a flow; Caffe refuses that. `coeff` belongs to SUM: PROD refuses it, MAX ignores
+    it, and it is given once a bottom or not at all. In place on the first bottom is refused for SUM and MAX: Caffe
+    overwrites that bottom before it reads it, so that it drops out. PROD may be; its gradient is the definition's then,
+    where Caffe's diffs overwrite each other.
 
     Gradient of PROD: the product of the others; with `stable_prod_grad: false` y / x_i, which is NaN or inf where x_i
     is 0, as in Caffe. Gradient of MAX: to one bottom alone; the second wins a tie with the first, after that the

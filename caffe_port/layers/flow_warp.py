@@ -70,11 +70,10 @@ class FlowWarp(Layer):
         h, w = graph.shape(image)[2:]
         own = np.stack(np.broadcast_arrays(np.arange(w), np.arange(h)[:, None])).astype(np.float32)
         place = graph.node("Add", [flow, graph.const(own, "own_place")])
-        size = graph.const(np.array([w, h], np.float32).reshape(2, 1, 1), "size")
+        end = graph.const(np.array([w, h] if self.beyond else [w - 1, h - 1], np.float32).reshape(2, 1, 1), "size")
         zero = graph.const(np.array(0, np.float32), "zero")
         not_before = graph.node("GreaterOrEqual", [place, zero])
-        last = graph.const(np.array([w - 1, h - 1], np.float32).reshape(2, 1, 1), "last")
-        not_behind = graph.node("Less", [place, size]) if self.beyond else graph.node("LessOrEqual", [place, last])
+        not_behind = graph.node("Less" if self.beyond else "LessOrEqual", [place, end])
         both = graph.node("Cast", [graph.node("And", [not_before, not_behind])], to=1)
         inside = graph.node("Cast", [graph.node("ReduceMin", [both], axes=[1], keepdims=1)], to=9)  # FLOAT, BOOL
         place = graph.node("Where", [inside, place, zero])

@@ -21,8 +21,9 @@ class L1Loss(Layer):
     gradients.
 
     At a difference of 0 the derivative is that of a negative one with l1_loss_param, as in FlowNet2, and 0 without, as
-    in NVIDIA's Caffe, whose layer has no options and is the same else. Raises for bottoms of different shapes.
-    Source: l1loss_layer.cu of FlowNet2 (Ilg et al., 2017); l1_loss_layer.cpp of NVCaffe. It is `F.l1_loss` but for d.
+    in NVIDIA's Caffe, whose layer has no options, lets NaN through and is the same else. Raises for bottoms of
+    different shapes. Source: l1loss_layer.cu of FlowNet2 (Ilg et al., 2017); l1_loss_layer.cpp of NVCaffe. It is
+    `F.l1_loss` but for d.
     """
 
     origin = "FlowNet2, NVIDIA"

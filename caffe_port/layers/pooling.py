@@ -69,14 +69,15 @@ class Pooling(Layer):
         self.options: dict[str, Any] = options(p)
         window = self.window((1, 1))
         pads = window.pad + window.after
-        if p.global_pooling and (any(pads) or window.stride != (1, 1)):
+        if p.global_pooling and (any(pads) or p.pad_type or window.stride != (1, 1)):
             raise self.error("global_pooling goes with pad 0 and stride 1 only")
         if min(window.kernel) < 1 or min(window.stride) < 1:
             raise self.error(f"kernel {window.kernel} and stride {window.stride} must be positive")
         if any(pads) and p.pool == STOCHASTIC:
             raise self.error("padding is for MAX and AVE pooling only")
         if any(pad >= kernel for pad, kernel in zip(pads, window.kernel * 2, strict=True) if pad):
-            raise self.error(f"pad {window.pad} must be smaller than the kernel {window.kernel}")
+            pad = tuple(map(max, window.pad, window.after))
+            raise self.error(f"pad {pad} must be smaller than the kernel {window.kernel}")
 
     def window(self, size: tuple[int, int]) -> Window:
         """The window over planes of `size`."""

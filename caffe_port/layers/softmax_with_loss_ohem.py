@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 import torch
 from torch import Tensor
 
@@ -20,6 +22,7 @@ class SoftmaxWithLossOHEM(SoftmaxWithLoss):
 
     origin = "R-FCN"
     tops = (1, 3)
+    fork_fields: ClassVar[tuple[str, ...]] = ()  # SegNet's weights of classes are not for it
 
     def top_shapes(self, bottom_shapes: list[Shape]) -> list[Shape]:
         return [*super().top_shapes(bottom_shapes), bottom_shapes[1]][: self.top_count]

@@ -303,12 +303,13 @@ WRONG = [
     ("kernel_size: 2 stride_h: 2", "stride_h and stride_w"),
     ("kernel_size: 2 pad: 1 pad_h: 1 pad_w: 1", "pad_h and pad_w"),
     ("kernel_size: 2 pad: 2", "smaller than the kernel"),
-    ("kernel_size: 2 pad_r: 2", "smaller than the kernel"),
+    ("kernel_size: 2 pad_r: 2", r"pad \(0, 2\) must be smaller than the kernel"),
     ("kernel_size: 2 pad: 1 pad_r: 1", "give one of pad, pad_type, and pad_t"),
     ("kernel_size: 2 pad_type: 1 pad_r: 1", "give one of pad, pad_type, and pad_t"),
     ("kernel_size: 2 pad: 1 pool: STOCHASTIC", "MAX and AVE"),
     ("global_pooling: true kernel_size: 2", "remove kernel_size"),
     ("global_pooling: true stride: 2", "stride 1 only"),
+    ("global_pooling: true pool: AVE pad_type: 1", "pad 0 and stride 1 only"),
     ("kernel_size: 30", "no window"),
 ]
 

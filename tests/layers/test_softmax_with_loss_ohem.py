@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from tests.layers.refusals import refusals
 from tests.layers.runner import Case, run
 
 LABELS = np.array([[[2, 0, 1]], [[1, 1, 2]]], float)
@@ -40,3 +41,5 @@ CASES = [
     case("far below", [WIDE, np.array([2.0])]),
 ]
 test_cases = run(CASES)
+WEIGHTED = 'type: "SoftmaxWithLossOHEM" loss_param { weight_by_label_freqs: true ' + "class_weighting: 2 " * 3 + "}"
+test_refused = refusals([(WEIGHTED, [(2, 3, 1, 3), LABELS], 3, "weight_by_label_freqs, .*this layer does not")])

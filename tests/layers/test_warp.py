@@ -1,8 +1,10 @@
 """Warp: FlowWarp's cases with PWC-Net's border, and its derivative at whole pixels."""
 
 import numpy as np
+import pytest
 import torch
 
+from converters.onnx_model import export
 from tests.layers.runner import Case, make, run
 from tests.layers.test_flow_warp import X, flow
 
@@ -45,3 +47,9 @@ def test_at_whole_pixels_the_derivative_is_the_mean_of_both_sides():
     image, down = line.reshape(1, 1, 4, 1).requires_grad_(), torch.zeros(1, 2, 4, 1, requires_grad=True)
     layer(image, down).sum().backward()
     assert down.grad.flatten().tolist() == [0, 0, 0, 0, 1.5, 4, 8, 5.5] and image.grad.unique().tolist() == [1]
+
+
+@pytest.mark.parametrize("kind", ["Warp", "FlowWarp"])
+def test_onnx_has_no_constant_that_nobody_reads(kind):
+    made = export(make(Case("l", f'type: "{kind}"', [X, (2, 2, 3, 4)])))
+    assert set(made.initializers) <= {name for node in made.model.graph.node for name in node.input}
