@@ -86,7 +86,8 @@ def best(boxes: Tensor, scores: Tensor, p: Any, pixels: float) -> tuple[Tensor, 
         kept.append(first)
         left &= ~(overlaps(boxes[first], boxes, p.nms_type, pixels) > p.iou_thr)
         left[first] = False
-    return boxes[kept], scores[kept]
+    chosen = torch.tensor(kept, dtype=torch.long, device=boxes.device)
+    return boxes[chosen], scores[chosen]
 
 
 def tops(found: list[tuple[Tensor, Tensor]], like: Tensor, count: int) -> tuple[Tensor, ...]:

@@ -82,7 +82,7 @@ ERRORS = [  # text, what the message says
     (CONV.format("bias_term: yes"), "'bias_term' takes true or false, found yes"),
     (CONV.format('bias_term: "true"'), "found \"true\"; without quotes"),
     (CONV.format("group { }"), "'group' takes a whole number that is not negative, found '{'"),
-    ('layer { pooling_param { pool: "MAX" } }', 'takes one of MAX, AVE, STOCHASTIC, found "MAX"; without quotes'),
+    ('layer { pooling_param { pool: "MAX" } }', 'takes one of MAX, AVE, STOCHASTIC, AVE_EXC_PAD, AVE_TF, found "MAX"; without quotes'),
     ("layer { type: Convolution }", "f:1:15: 'type' takes text in quotes, found Convolution; put it in quotes"),
     ("layer { loss_weight: 1.5x }", "'loss_weight' takes a number, found 1.5x"),
     ("input_dim: 08", "a number that starts with 0 is octal"),
