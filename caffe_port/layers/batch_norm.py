@@ -129,7 +129,7 @@ class BatchNorm(Layer):
             return top if bias is None else top + bias.reshape(1, -1, *[1] * (bottom.dim() - 2))
         slot = self.slot
         if slot is None or slot.stored:
-            slot = Slot(*(bottom.new_zeros(bottom.shape[1]) for _ in range(2)))
+            slot = Slot(bottom.new_zeros(bottom.shape[1]), bottom.new_zeros(bottom.shape[1]))
         mean, variance = slot.mean, slot.variance
         # With momentum 1 torch leaves exactly the batch's mean and its variance times m / (m - 1) here.
         top = F.batch_norm(bottom, mean, variance, slope, bias, training=True, momentum=1.0, eps=eps)

@@ -91,7 +91,7 @@ class _Part:
             parts = tuple(part for part, real in zip(parts, self.is_layer * 2, strict=True) if real)
         count = len(self.layers)
         for layer, mean, variance in zip(self.layers, parts[:count], parts[count:], strict=True):
-            layer.__dict__["slot"] = Slot(mean, variance, stored)  # a module's own __setattr__ takes longer than all of this
+            layer.__dict__["slot"] = Slot(mean, variance, stored)  # a module's own __setattr__ takes longer
 
     def fold_in(self) -> None:
         """What each layer's `update` does with the batch's statistics, for all that found some."""
