@@ -56,18 +56,11 @@ def test_nets(param: Any) -> list[Definition]:
     """The test nets, as `test_sources` lists them."""
     named = test_sources(param)
     states = list(param.test_state) or [caffe_pb2.NetState()] * len(named)
-    read = [
-        _with_state(_read(value, field), caffe_pb2.TEST, state)
-        for (field, _, value), state in zip(named, states, strict=True)
-    ]
+    read = [_read(value, field) for field, _, value in named]
     return [
-        Definition("solver.cpp:190", source, partial(_same, net))
-        for (_, source, _), net in zip(named, read, strict=True)
+        Definition("solver.cpp:190", source, partial(_with_state, net, caffe_pb2.TEST, state))
+        for (_, source, _), net, state in zip(named, read, states, strict=True)
     ]
-
-
-def _same(net: Any) -> Any:
-    return net
 
 
 def test_sources(param: Any) -> list[tuple[str, str, Any]]:

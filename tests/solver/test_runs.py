@@ -19,7 +19,7 @@ NUMBER = r"-?\d+(?:\.\d+)?(?:e[-+]\d+)?"
 
 
 def lines(text: str) -> list[str]:
-    """Level, file and message: the recorded build has some lines of its source elsewhere."""
+    """Level, file and message: the recorded build has the year in its lines, and some lines of its source elsewhere."""
     found = [line for line in text.splitlines() if not line.endswith(OF_THREADS)]
     found = [re.sub(r"^([IWE])(?:\d{4})?\d{4} \S+ +\d+ (\S+):\d+\]", r"\1 \2]", line) for line in found]
     return [re.sub(r"\(\S+ iter/s, \S+s/(\d+) iters\)", r"(... /\1 iters)", line) for line in found]
