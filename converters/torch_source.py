@@ -32,8 +32,9 @@ from converters.onnx_check import run_ours
 from converters.onnx_graph import GraphBuilder
 from converters.onnx_model import is_automatic_split, value_names
 from converters.torch_modules import MODULES
-from converters.torch_ops import Node as Op
-from converters.torch_ops import Unwritable, expression, is_literal, number
+from converters.torch_node import Node as Op
+from converters.torch_node import Unwritable, is_literal, number
+from converters.torch_ops import expression
 
 EXTENSIONS = (".py",)
 _taken = frozenset(dir(nn.Module())) | set(keyword.kwlist) | set(keyword.softkwlist)

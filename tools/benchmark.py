@@ -22,11 +22,11 @@ from torch import Tensor, nn
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from caffe_port.layers.base import TEST, TRAIN  # noqa: E402 - the line above makes a checkout importable
-from caffe_port.net import Net  # noqa: E402
-from caffe_port.par.network import generate  # noqa: E402
-from caffe_port.proto import caffe_pb2, text  # noqa: E402
-from caffe_port.solver.base import Solver  # noqa: E402
+from caffe_port.layers.base import TEST, TRAIN
+from caffe_port.net import Net
+from caffe_port.par.network import generate
+from caffe_port.proto import caffe_pb2, text
+from caffe_port.solver.base import Solver
 
 
 class Block(nn.Module):

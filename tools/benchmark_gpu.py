@@ -39,22 +39,22 @@ from torch import Tensor
 ROOT = Path(__file__).resolve().parents[1]
 sys.path[:0] = [str(ROOT), str(ROOT / "tools")]
 
-import benchmark  # noqa: E402 - the line above makes a checkout importable
+import benchmark
 
-from caffe_port import log  # noqa: E402
-from caffe_port.atomic import atomic_write  # noqa: E402
-from caffe_port.data.datum import encode_datum  # noqa: E402
-from caffe_port.data.db import create_db  # noqa: E402
-from caffe_port.layers.base import TRAIN  # noqa: E402
-from caffe_port.net import Net, without_tf32  # noqa: E402
-from caffe_port.par.datasets.drawn import Drawn  # noqa: E402
-from caffe_port.par.network import generate  # noqa: E402
-from caffe_port.par.prepare import prepare  # noqa: E402
-from caffe_port.par.settings import VARIANTS  # noqa: E402
-from caffe_port.par.timing import PAPER, TASKS, time_variants  # noqa: E402
-from caffe_port.proto import caffe_pb2, load, text  # noqa: E402
-from caffe_port.solver import Solver  # noqa: E402
-from caffe_port.solver import resume as resuming  # noqa: E402
+from caffe_port import log
+from caffe_port.atomic import atomic_write
+from caffe_port.data.datum import encode_datum
+from caffe_port.data.db import create_db
+from caffe_port.layers.base import TRAIN
+from caffe_port.net import Net, without_tf32
+from caffe_port.par.datasets.drawn import Drawn
+from caffe_port.par.network import generate
+from caffe_port.par.prepare import prepare
+from caffe_port.par.settings import VARIANTS
+from caffe_port.par.timing import PAPER, TASKS, time_variants
+from caffe_port.proto import caffe_pb2, load, text
+from caffe_port.solver import Solver
+from caffe_port.solver import resume as resuming
 
 Row = dict[str, Any]
 

@@ -36,14 +36,14 @@ import numpy as np
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from caffe_port.data.datum import encode_datum  # noqa: E402 - the line above makes a checkout importable
-from caffe_port.data.db import create_db  # noqa: E402
-from caffe_port.data.encode import encode  # noqa: E402
-from caffe_port.data.image import decode  # noqa: E402
-from caffe_port.data.loader import default_workers  # noqa: E402
-from caffe_port.layers.base import TEST  # noqa: E402
-from caffe_port.layers.data import Data  # noqa: E402
-from caffe_port.proto import caffe_pb2, text  # noqa: E402
+from caffe_port.data.datum import encode_datum
+from caffe_port.data.db import create_db
+from caffe_port.data.encode import encode
+from caffe_port.data.image import decode
+from caffe_port.data.loader import default_workers
+from caffe_port.layers.base import TEST
+from caffe_port.layers.data import Data
+from caffe_port.proto import caffe_pb2, text
 
 
 class Case(NamedTuple):

@@ -15,8 +15,8 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from caffe_port.cli.tool import Tool  # noqa: E402 - the line above makes a checkout importable
-from caffe_port.errors import CaffeError  # noqa: E402
+from caffe_port.cli.tool import Tool
+from caffe_port.errors import CaffeError
 
 CAFFENET = Path(__file__).resolve().parents[1] / "prototxt" / "classic" / "caffenet" / "deploy.prototxt"
 TOGETHER = 32  # images held in memory at a time

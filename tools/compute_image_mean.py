@@ -13,12 +13,12 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from caffe_port import log  # noqa: E402 - the line above makes a checkout importable
-from caffe_port.cli.progress import bar  # noqa: E402
-from caffe_port.cli.tool import Tool  # noqa: E402
-from caffe_port.data.db import LEVELDB, LMDB  # noqa: E402
-from caffe_port.data.mean import channel_means, compute_mean  # noqa: E402
-from caffe_port.proto.binary import write_blob  # noqa: E402
+from caffe_port import log
+from caffe_port.cli.progress import bar
+from caffe_port.cli.tool import Tool
+from caffe_port.data.db import LEVELDB, LMDB
+from caffe_port.data.mean import channel_means, compute_mean
+from caffe_port.proto.binary import write_blob
 
 tool = Tool("compute_image_mean", __doc__)
 tool.add("database", metavar="INPUT_DB", help="the database of the images")

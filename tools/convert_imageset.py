@@ -13,11 +13,11 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from caffe_port.cli.progress import bar  # noqa: E402 - the line above makes a checkout importable
-from caffe_port.cli.tool import Tool  # noqa: E402
-from caffe_port.data.db import LEVELDB, LMDB  # noqa: E402
-from caffe_port.data.imageset import Options, convert  # noqa: E402
-from caffe_port.data.records import read_list  # noqa: E402
+from caffe_port.cli.progress import bar
+from caffe_port.cli.tool import Tool
+from caffe_port.data.db import LEVELDB, LMDB
+from caffe_port.data.imageset import Options, convert
+from caffe_port.data.records import read_list
 
 tool = Tool("convert_imageset", __doc__)
 tool.add("root", metavar="ROOTFOLDER/", help="put before every name of the list")

@@ -11,14 +11,14 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from caffe_port.atomic import atomic_write  # noqa: E402 - the line above makes a checkout importable
-from caffe_port.cli.drawing.net import RANKDIRS, draw  # noqa: E402
-from caffe_port.cli.drawing.picture import svg  # noqa: E402
-from caffe_port.cli.drawing.png import png  # noqa: E402
-from caffe_port.cli.tool import Tool  # noqa: E402
-from caffe_port.errors import NetError  # noqa: E402
-from caffe_port.proto import caffe_pb2  # noqa: E402
-from caffe_port.proto.load import read_net  # noqa: E402
+from caffe_port.atomic import atomic_write
+from caffe_port.cli.drawing.net import RANKDIRS, draw
+from caffe_port.cli.drawing.picture import svg
+from caffe_port.cli.drawing.png import png
+from caffe_port.cli.tool import Tool
+from caffe_port.errors import NetError
+from caffe_port.proto import caffe_pb2
+from caffe_port.proto.load import read_net
 
 tool = Tool("draw_net", __doc__)
 tool.add("net", metavar="NET", help="the net definition (prototxt)")

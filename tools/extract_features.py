@@ -16,9 +16,9 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from caffe_port.cli.flags import positive  # noqa: E402 - the line above makes a checkout importable
-from caffe_port.cli.progress import bar  # noqa: E402
-from caffe_port.cli.tool import Tool  # noqa: E402
+from caffe_port.cli.flags import positive
+from caffe_port.cli.progress import bar
+from caffe_port.cli.tool import Tool
 
 tool = Tool("extract_features", __doc__)
 tool.add("weights", metavar="WEIGHTS", help="the trained net (.caffemodel, .caffemodel.h5)")

@@ -17,8 +17,8 @@ from typing import Any
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
-from caffe_port.layers import REGISTRY, Layer  # noqa: E402 - the line above makes a checkout importable
-from tests.layers.runner import Case, applies  # noqa: E402
+from caffe_port.layers import REGISTRY, Layer
+from tests.layers.runner import Case, applies
 
 HEAD = """# Layers
 

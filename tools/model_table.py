@@ -28,15 +28,15 @@ import yaml
 ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT))
 
-from caffe_port.atomic import atomic_write  # noqa: E402 - the line above makes a checkout importable
-from caffe_port.errors import CaffeError  # noqa: E402
-from caffe_port.proto import binary, load  # noqa: E402
-from converters import hub, known_models  # noqa: E402
-from converters.compare import TOLERANCE  # noqa: E402
-from converters.known_models import RIGHT, Known  # noqa: E402
-from converters.model import Model  # noqa: E402
-from converters.onnx_model import is_automatic_split  # noqa: E402
-from converters.validate import DIFFERS, KNOWN, SAME, EngineRun, Validation, validate  # noqa: E402
+from caffe_port.atomic import atomic_write
+from caffe_port.errors import CaffeError
+from caffe_port.proto import binary, load
+from converters import hub, known_models
+from converters.compare import TOLERANCE
+from converters.known_models import RIGHT, Known
+from converters.model import Model
+from converters.onnx_model import is_automatic_split
+from converters.validate import DIFFERS, KNOWN, SAME, EngineRun, Validation, validate
 
 ENGINES = {"opencv": "OpenCV", "caffe": "Caffe", "onnxruntime": "onnxruntime", "standalone": "PyTorch source"}
 COLUMNS = ("file format", "layers", "to ONNX", "to PyTorch source", *(f"against {title}" for title in ENGINES.values()))

@@ -11,8 +11,8 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from caffe_port.cli.tool import Tool  # noqa: E402 - the line above makes a checkout importable
-from caffe_port.cli.training_log import tables, write_csv  # noqa: E402
+from caffe_port.cli.tool import Tool
+from caffe_port.cli.training_log import tables, write_csv
 
 tool = Tool("parse_log", __doc__)
 tool.add("log", metavar="LOG", help="the log file of `caffe train`")

@@ -13,13 +13,13 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from caffe_port.atomic import atomic_write  # noqa: E402 - the line above makes a checkout importable
-from caffe_port.cli.drawing.chart import Series, chart  # noqa: E402
-from caffe_port.cli.drawing.picture import svg  # noqa: E402
-from caffe_port.cli.drawing.png import png  # noqa: E402
-from caffe_port.cli.tool import Tool  # noqa: E402
-from caffe_port.cli.training_log import Said, read  # noqa: E402
-from caffe_port.errors import DataError  # noqa: E402
+from caffe_port.atomic import atomic_write
+from caffe_port.cli.drawing.chart import Series, chart
+from caffe_port.cli.drawing.picture import svg
+from caffe_port.cli.drawing.png import png
+from caffe_port.cli.tool import Tool
+from caffe_port.cli.training_log import Said, read
+from caffe_port.errors import DataError
 
 FIELDS = ("Test accuracy", "Test loss", "Train learning rate", "Train loss")
 CHARTS = [(y, x) for y in FIELDS for x in ("Iters", "Seconds")]

@@ -20,7 +20,7 @@ from typing import Any
 ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT))
 
-from caffe_port.cli.preflight_files import OUTCOMES  # noqa: E402 - the line above makes a checkout importable
+from caffe_port.cli.preflight_files import OUTCOMES
 
 HEAD = """# Preflight of public prototxts
 

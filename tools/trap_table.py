@@ -23,15 +23,15 @@ import numpy as np
 ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT))
 
-from caffe_port.errors import CaffeError  # noqa: E402
-from converters.compare import difference  # noqa: E402
-from converters.from_onnx import walk  # noqa: E402
-from converters.onnx_check import run_onnx, run_ours  # noqa: E402
-from converters.onnx_model import export, value_names  # noqa: E402
-from converters.torch_source import run_source  # noqa: E402
-from converters.torch_source import write as write_source  # noqa: E402
-from tests.converters import trap_layers, trap_nets  # noqa: E402
-from tests.converters.traps import GOLDEN, Question, Trap, answer, question  # noqa: E402
+from caffe_port.errors import CaffeError
+from converters.compare import difference
+from converters.from_onnx import walk
+from converters.onnx_check import run_onnx, run_ours
+from converters.onnx_model import export, value_names
+from converters.torch_source import run_source
+from converters.torch_source import write as write_source
+from tests.converters import trap_layers, trap_nets
+from tests.converters.traps import GOLDEN, Question, Trap, answer, question
 
 TOLERANCE = 2e-4
 RIGHT, REFUSED, WRONG = "right", "refused", "wrong"

@@ -11,11 +11,11 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from caffe_port import log  # noqa: E402 - the line above makes a checkout importable
-from caffe_port.atomic import atomic_write  # noqa: E402
-from caffe_port.cli.tool import Tool  # noqa: E402
-from caffe_port.proto import caffe_pb2, text  # noqa: E402
-from caffe_port.proto.upgrade import upgrade_solver  # noqa: E402
+from caffe_port import log
+from caffe_port.atomic import atomic_write
+from caffe_port.cli.tool import Tool
+from caffe_port.proto import caffe_pb2, text
+from caffe_port.proto.upgrade import upgrade_solver
 
 tool = Tool("upgrade_solver_proto_text", __doc__)
 tool.add("source", metavar="SOLVER_IN", help="the prototxt to read")

@@ -14,6 +14,11 @@ SCRATCH = (
     "torchvision_resnet50_to_hmt.yaml with --set strided=branch2b). Without one, `caffe-port weights fetch "
     "resnet50_thin` brings a real thin ResNet-50, for networks of width 32 with a stem of 64."
 )
+PARSER_SCRATCH = (
+    "NO INITIAL WEIGHTS: training from scratch, while the body parser starts from ImageNet's ResNet-101, whose Caffe "
+    "file goes in by --weights FILE. Without one, `caffe-port weights fetch resnet50_thin` brings a real thin "
+    "ResNet-50, for `par parser --width 32 --set stem=64` and --map weights/maps/resnet50_thin_to_parser.yaml."
+)
 NO_PARTS = (
     "NO SEGMENTATION TRUTH in {data}: the segmentation losses are 0, and what a second task gives cannot be seen. "
     "`caffe-port par pseudo-label {data} --model PARSER --out {data}` makes it by a body parser (`par parser`, "
@@ -21,12 +26,12 @@ NO_PARTS = (
 )
 
 
-def warn(data: str | None, weights: bool) -> None:
+def warn(data: str | None, weights: bool, scratch: str = SCRATCH) -> None:
     """Loudly what the paper's experiment would lack: initial weights, segmentation truth."""
     from caffe_port.par.prepare import finished
 
     if not weights:
-        print(SCRATCH, file=sys.stderr)
+        print(scratch, file=sys.stderr)
     prepared = data is not None and Path(data, "prepare.json").exists()  # else of other make, and nothing is known
     train = finished(data)["summary"]["splits"].get("train") if data and prepared else None
     if train and train["without_segmentation"] == train["records"]:
@@ -75,7 +80,8 @@ def run_train(args: argparse.Namespace) -> int:
         Path(args.out).mkdir(parents=True, exist_ok=True)
         weights = [str(start(weights, args.map, Path(args.nets) / "train_val.prototxt", args.out))]
     if any(Path(args.nets).glob("solver*.prototxt")):
-        warn(args.data, bool(weights))
+        is_parser = Path(args.nets, "solver.prototxt").exists()  # the paper's networks have one for each stage
+        warn(args.data, bool(weights), PARSER_SCRATCH if is_parser else SCRATCH)
     with steps() as step, signals() as poll:
         made = runs.train(args.nets, args.out, weights, _device(args.gpu), poll=poll, step=step, about=about)
     print("\n".join(map(str, made)))

@@ -13,7 +13,7 @@ import numpy as np
 
 from caffe_port.data.image import decode, resize, resize_nearest
 from caffe_port.data.loader import Loader
-from caffe_port.data.records import ImageRecords
+from caffe_port.data.records import ImageRecords, numbered_lines
 from caffe_port.data.transformer import Draw, Transformer
 from caffe_port.errors import DataError
 
@@ -126,17 +126,10 @@ class MapLoader(Loader):
 
 def read_pairs(source: str, words: int = 2) -> list[tuple[str, str]]:
     """Lines `picture map`, without blanks inside; empty lines do not count. With `words` 1 a map need not be there."""
-    try:
-        text = Path(source).read_text(encoding="utf-8", errors="surrogateescape")
-    except OSError as e:
-        raise DataError(f"{source}: the list of images cannot be read: {e.strerror}") from None
-    lines = []
-    for number, line in enumerate(text.splitlines(), 1):
+    pairs = []
+    for number, line in numbered_lines(source, "picture map"):
         found = line.split()
-        if found and len(found) < words:
-            raise DataError(f"{source}:{number}: '{line.strip()}' is not 'picture map'")
-        if found:
-            lines.append((found[0], found[1] if len(found) > 1 else ""))
-    if not lines:
-        raise DataError(f"{source}: the list of images is empty; each line is 'picture map'")
-    return lines
+        if len(found) < words:
+            raise DataError(f"{source}:{number}: '{line}' is not 'picture map'")
+        pairs.append((found[0], found[1] if len(found) > 1 else ""))
+    return pairs

@@ -220,15 +220,8 @@ def read_list(source: str) -> list[tuple[str, int]]:
     DataError, with the line's number, where the label is missing or no whole number (Caffe would read it as 0).
     Source: image_data_layer.cpp of BVLC Caffe 1.0.
     """
-    try:
-        text = Path(source).read_text(encoding="utf-8", errors="surrogateescape")
-    except OSError as e:
-        raise DataError(f"{source}: the list of images cannot be read: {e.strerror}") from None
     lines = []
-    for number, line in enumerate(text.splitlines(), 1):
-        line = line.strip()
-        if not line:
-            continue
+    for number, line in numbered_lines(source, "path label"):
         name, _, label = line.rpartition(" ")
         try:
             lines.append((name.rstrip(), int(label)))
@@ -236,6 +229,16 @@ def read_list(source: str) -> list[tuple[str, int]]:
             name = ""
         if not name:
             raise DataError(f"{source}:{number}: '{line}' is not 'path label' with a whole number for a label")
+    return lines
+
+
+def numbered_lines(source: str, form: str) -> list[tuple[int, str]]:
+    """The lines of a list of images with their numbers, without the empty ones; DataError where there is none."""
+    try:
+        text = Path(source).read_text(encoding="utf-8", errors="surrogateescape")
+    except OSError as e:
+        raise DataError(f"{source}: the list of images cannot be read: {e.strerror}") from None
+    lines = [(number, line.strip()) for number, line in enumerate(text.splitlines(), 1) if line.strip()]
     if not lines:
-        raise DataError(f"{source}: the list of images is empty; each line is 'path label'")
+        raise DataError(f"{source}: the list of images is empty; each line is '{form}'")
     return lines

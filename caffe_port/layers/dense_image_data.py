@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from functools import partial
-from typing import Any
 
 from caffe_port.data.label_maps import MapTransformer, Read, read_map
 from caffe_port.data.transformer import Transformer
@@ -30,11 +29,8 @@ class DenseImageData(MapDataLayer):
     """
 
     origin = "SegNet"
+    options_name = "dense_image_data_param"
     tops = (2, 2)
-
-    @property
-    def options(self) -> Any:
-        return self.param.dense_image_data_param
 
     def reader(self) -> Read:
         return partial(read_map, root=self.options.root_folder, resized=self.size, nearest=True)

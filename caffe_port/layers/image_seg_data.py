@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from functools import partial
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import numpy as np
 
@@ -39,6 +39,7 @@ class ImageSegData(MapDataLayer):
     """
 
     origin = "DeepLab, PSPNet"
+    options_name = "image_data_param"
     fork_fields: ClassVar[tuple[str, ...]] = (
         "image_data_param.ignore_label",
         "image_data_param.label_type",
@@ -46,10 +47,6 @@ class ImageSegData(MapDataLayer):
         "transform_param.crop_height",
         "transform_param.crop_width",
     )
-
-    @property
-    def options(self) -> Any:
-        return self.param.image_data_param
 
     @property
     def words(self) -> int:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Callable
+from typing import Any, ClassVar
 
 import numpy as np
 from torch import Tensor
@@ -16,17 +17,16 @@ from caffe_port.layers.prefetching import PrefetchingLayer
 
 
 class MapDataLayer(PrefetchingLayer):
-    """Base: `options` is the message with source, batch_size, ..."""
+    """Base of the layers with `options_name`, their message with source, batch_size, ..., and a `reader`."""
 
     tops = (2, 3)
+    options_name: ClassVar[str]
+    reader: Callable[[], Read]
+    """Gives what makes a map of a line's second word. That must not hold the layer, which its own thread would keep."""
 
     @property
     def options(self) -> Any:
-        raise NotImplementedError(type(self).__name__)
-
-    def reader(self) -> Read:
-        """What makes a map of a line's second word. It must not hold the layer, which its own thread would keep."""
-        raise NotImplementedError(type(self).__name__)
+        return getattr(self.param, self.options_name)
 
     @property
     def words(self) -> int:

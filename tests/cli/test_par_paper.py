@@ -23,6 +23,7 @@ def test_from_a_parser_to_labels(tmp_path, capsys):
     settings = ["--blocks", "1,1,1,1", "--width", "2", "--set", "aspp=()", "--set", "iterations=1", "--set", "batch=2"]
     assert main(["par", "parser", "drawn", "--data", "data", "--out", "nets", *settings]) == 0
     assert main(["par", "train", "nets", "--out", "run"]) == 0
+    assert "the body parser starts from ImageNet's ResNet-101" in capsys.readouterr().err
     weights = "run/parser_iter_1.caffemodel"
     assert main(["par", "evaluate-parser", "nets/train_val.prototxt", weights, "--out", "measures.json"]) == 0
     assert json.loads((tmp_path / "measures.json").read_text())["samples"] == 5

@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from caffe_port.layers import REGISTRY, Layer
-from caffe_port.layers.base import TEST
+from caffe_port.layers.base import TEST, TRAIN
 from caffe_port.proto import caffe_pb2, text
 
 GOLDEN = Path(__file__).parents[1] / "golden"
@@ -36,6 +36,19 @@ def tops(layer: Layer) -> list[np.ndarray]:
 def labels(layer: Layer, batches: int) -> list[int]:
     """The labels of so many forwards, one after the other."""
     return [int(v) for _ in range(batches) for v in tops(layer)[1].ravel()]
+
+
+def check_state(text: str, before: int, behind: int) -> None:
+    """A layer of another seed goes on from the state as the first does, number for number."""
+    layer, other = make(text, TRAIN), make(text, TRAIN, seed=77)
+    for _ in range(before):
+        tops(layer)
+    state = layer.state()
+    want = [tops(layer) for _ in range(behind)]
+    other.restore(state)
+    for batch in want:
+        for a, b in zip(batch, tops(other), strict=True):
+            np.testing.assert_array_equal(a, b)
 
 
 def golden_cases(type_name: str) -> list[Path]:

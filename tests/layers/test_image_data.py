@@ -11,7 +11,7 @@ import pytest
 from caffe_port.data import image, loader
 from caffe_port.errors import CaffeError, DataError
 from caffe_port.layers.base import TRAIN
-from tests.layers.data_layer import check_golden, golden_cases, labels, make, tops
+from tests.layers.data_layer import check_golden, check_state, golden_cases, labels, make, tops
 
 
 @pytest.fixture
@@ -63,16 +63,7 @@ def test_ranks_share_the_lines(folder: Path) -> None:
 
 def test_state(folder: Path) -> None:
     text = images(2, "shuffle: true new_height: 9 new_width: 8", transform="crop_size: 3 mirror: true")
-    layer = make(text, TRAIN)
-    for _ in range(4):
-        tops(layer)
-    state = layer.state()
-    want = [tops(layer) for _ in range(6)]
-    other = make(text, TRAIN, seed=77)
-    other.restore(state)
-    for batch in want:
-        for a, b in zip(batch, tops(other), strict=True):
-            np.testing.assert_array_equal(a, b)
+    check_state(text, 4, 6)
 
 
 def test_empty_lines_and_windows_lines(folder: Path) -> None:

@@ -12,7 +12,7 @@ import pytest
 from caffe_port.data import image
 from caffe_port.errors import CaffeError, DataError
 from caffe_port.layers.base import TRAIN
-from tests.layers.data_layer import make, tops
+from tests.layers.data_layer import check_state, make, tops
 from tests.layers.label_maps import PICTURES, SIZES, dense, mark, seg, wanted, which, write
 
 
@@ -97,16 +97,7 @@ def test_one_label_a_picture(more: str, source: str, labels: list[int], folder: 
 def test_state(kind, folder: Path) -> None:
     text = (seg(2, "label_type: PIXEL shuffle: true", TRANSFORM) if kind is seg
             else dense(2, "shuffle: true mirror: true crop_height: 3 crop_width: 3"))  # fmt: skip
-    layer = make(text, TRAIN)
-    for _ in range(3):
-        tops(layer)
-    state = layer.state()
-    want = [tops(layer) for _ in range(4)]
-    other = make(text, TRAIN, seed=77)
-    other.restore(state)
-    for batch in want:
-        for a, b in zip(batch, tops(other), strict=True):
-            np.testing.assert_array_equal(a, b)
+    check_state(text, 3, 4)
 
 
 @pytest.mark.parametrize(("text", "message"), [

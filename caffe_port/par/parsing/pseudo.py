@@ -117,7 +117,7 @@ def label_databases(
     counts, pairs = np.zeros(256, np.int64), []
     for split in splits:
         source, made = folder / f"{split}_image_lmdb", target / f"{split}_seg_lmdb"
-        if not about.get(split) or (here and _said(split, model) not in manifest["summary"]["notes"]):
+        if not about.get(split) or (here and _said(split, about) not in manifest["summary"]["notes"]):
             fresh = _begun(target, split, here)
             number = _label_split(source, fresh, model, batch, split, progress)
             if here:
@@ -129,7 +129,7 @@ def label_databases(
         counts += there
         pairs += some
         if here:
-            _note(manifest, split, there, model, class_names(target, _classes(counts)))
+            _note(manifest, split, there, about, class_names(target, _classes(counts)))
             with atomic_write(folder / "prepare.json") as f:
                 f.write(json.dumps(manifest, indent=1).encode())
     return _finish(target, about, counts, pairs, {"pictures": sum(about[s] for s in splits)})
@@ -284,14 +284,16 @@ def _survey(images: Path, maps: Path, count: int) -> tuple[np.ndarray, list[tupl
     return counts, pairs
 
 
-def _note(manifest: dict[str, Any], split: str, counts: np.ndarray, model: Model, names: Sequence[str]) -> None:
+def _note(
+    manifest: dict[str, Any], split: str, counts: np.ndarray, about: dict[str, Any], names: Sequence[str]
+) -> None:
     """prepare.json says that this split's labels are no longer the data set's own."""
     summary = manifest["summary"]
     summary["splits"][split]["without_segmentation"] = 0
     summary["splits"][split]["class_pixels"] = {n: int(c) for n, c in zip(names, counts.tolist(), strict=False)}
     others = [n for n in summary["notes"] if not n.startswith(f"{split}: ") or "segment" not in n]
-    summary["notes"] = [*others, _said(split, model)]
+    summary["notes"] = [*others, _said(split, about)]
 
 
-def _said(split: str, model: Model) -> str:
-    return f"{split}: segmentation predicted by {model.weights}"
+def _said(split: str, about: dict[str, Any]) -> str:
+    return f"{split}: segmentation predicted by {about['weights']}"

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -76,6 +78,15 @@ def test_in_place_replaces_and_says_so(model, tmp_path) -> None:
     assert list(after) == list(before) and any((after[k] != before[k]).any() for k in after)
     notes = json.loads((data / "prepare.json").read_text())["summary"]["notes"]
     assert any("segmentation predicted by" in n for n in notes) and not list(data.glob("*.new"))
+
+
+def test_the_same_weights_under_another_path_are_the_same_model(model, tmp_path, monkeypatch) -> None:
+    data = nets.data(tmp_path / "data")
+    pseudo.label_databases(data, model, data)
+    notes = (data / "prepare.json").read_text()
+    monkeypatch.setattr(pseudo, "_label_split", None)  # nothing is labelled again
+    pseudo.label_databases(data, replace(model, weights=os.path.relpath(model.weights)), data)
+    assert (data / "prepare.json").read_text() == notes
 
 
 def test_labels_of_data_that_were_prepared_anew_are_made_again(model, tmp_path) -> None:
