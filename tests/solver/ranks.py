@@ -8,44 +8,67 @@ from __future__ import annotations
 
 import json
 import os
-import socket
 import subprocess
 import sys
+import time
+from collections.abc import Sequence
 from contextlib import ExitStack
 from pathlib import Path
+from tempfile import TemporaryFile
+
+from torch.distributed import TCPStore
 
 from caffe_port.cli.main import main
 
 ROOT = Path(__file__).parents[2]
+GRACE = 30  # seconds that the others have to end when one process has failed: they wait a little to speak last
 Job = tuple[Path, list[str]]
 
 
 def run(jobs: list[Job], world: int, timeout: float = 600) -> list[str]:
-    """Do the jobs in `world` processes; what each rank wrote to standard error. AssertionError where one fails."""
-    ports = free_ports(len(jobs))
-    words = json.dumps([[port, str(folder), argv] for port, (folder, argv) in zip(ports, jobs, strict=True)])
+    """Do the jobs in `world` processes; what each rank wrote to standard error. AssertionError where one fails.
+
+    The processes meet at stores that this one holds, as torchrun's do. A free port told to rank 0 could be another
+    program's by the time its job comes.
+    """
+    stores = [TCPStore("127.0.0.1", 0, is_master=True, wait_for_workers=False) for _ in jobs]
+    words = json.dumps([[store.port, str(folder), argv] for store, (folder, argv) in zip(stores, jobs, strict=True)])
     with ExitStack() as stack:
+        outputs = [stack.enter_context(TemporaryFile("w+")) for _ in range(world)]
         processes = [
-            stack.enter_context(
-                subprocess.Popen(
-                    [sys.executable, "-m", "tests.solver.ranks", words],
-                    env=environment(RANK=rank, LOCAL_RANK=rank, WORLD_SIZE=world, LOCAL_WORLD_SIZE=world),
-                    stderr=subprocess.PIPE,
-                    text=True,
-                    cwd=ROOT,
-                )
+            subprocess.Popen(
+                [sys.executable, "-m", "tests.solver.ranks", words],
+                env=environment(
+                    RANK=rank,
+                    LOCAL_RANK=rank,
+                    WORLD_SIZE=world,
+                    LOCAL_WORLD_SIZE=world,
+                    TORCHELASTIC_USE_AGENT_STORE=True,
+                ),
+                stderr=output,
+                cwd=ROOT,
             )
-            for rank in range(world)
+            for rank, output in enumerate(outputs)
         ]
-        try:
-            said = [process.communicate(timeout=timeout)[1] for process in processes]
-        except subprocess.TimeoutExpired:
-            for process in processes:  # leaving the block would wait for them
-                process.kill()
-            raise
+        codes = end(processes, timeout)
+        for output in outputs:
+            output.seek(0)
+        said = [output.read() for output in outputs]
     errors = [line for one in said for line in one.splitlines() if not line.startswith(("I0", "I1"))]
-    assert [process.returncode for process in processes] == [0] * world, "\n".join(errors)
+    assert codes == [0] * world, "\n".join([str(codes), *errors])
     return said
+
+
+def end(processes: Sequence[subprocess.Popen], timeout: float) -> list[int]:
+    """Their exit codes. Those still running when one has failed, or when the time is over, are killed."""
+    last = time.monotonic() + timeout
+    while any(process.poll() is None for process in processes) and time.monotonic() < last:
+        if any(process.returncode for process in processes):
+            last = min(last, time.monotonic() + GRACE)
+        time.sleep(0.05)
+    for process in processes:
+        process.kill()  # does nothing to one that has ended
+    return [process.wait() for process in processes]
 
 
 def environment(**more: object) -> dict[str, str]:
@@ -57,14 +80,6 @@ def environment(**more: object) -> dict[str, str]:
         "GLOG_minloglevel": "0",
         **{name: str(value) for name, value in more.items()},
     }
-
-
-def free_ports(count: int) -> list[int]:
-    with ExitStack() as stack:
-        sockets = [stack.enter_context(socket.socket()) for _ in range(count)]
-        for one in sockets:
-            one.bind(("127.0.0.1", 0))
-        return [one.getsockname()[1] for one in sockets]
 
 
 def work(jobs: list[list]) -> int:
