@@ -14,7 +14,7 @@ from caffe_port.data.prefetch import Prefetcher
 
 
 def wait_for(condition: Callable[[], bool]) -> None:
-    end = time.monotonic() + 5
+    end = time.monotonic() + 60
     while not condition():
         assert time.monotonic() < end, "waited too long"
         time.sleep(0.002)

@@ -44,6 +44,7 @@ def run(jobs: list[Job], world: int, timeout: float = 600) -> list[str]:
                     WORLD_SIZE=world,
                     LOCAL_WORLD_SIZE=world,
                     TORCHELASTIC_USE_AGENT_STORE=True,
+                    TORCHELASTIC_RESTART_COUNT=0,  # torch 2.4 reads it
                 ),
                 stderr=output,
                 cwd=ROOT,
