@@ -130,6 +130,8 @@ def _note(func: Any, args: Sequence[Any], kwargs: Mapping[str, Any]) -> None:
             crossed.append(("back" if isinstance(source, FarTensor) else "there", name))
     elif func in WAITING and isinstance(args[0], FarTensor):
         crossed.append(("back", name))
+    elif func is _aten.where.self and len({isinstance(value, FarTensor) for value in args}) == 2:
+        crossed.append(("there", name))  # even a single number, which arithmetic takes along with the kernel
     elif func in INDEXING and isinstance(args[0], FarTensor):
         index = [i for i in args[1] if i is not None]
         if any(not isinstance(i, FarTensor) for i in index):

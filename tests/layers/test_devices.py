@@ -28,7 +28,7 @@ PLACES = [FAR, "cuda"] if torch.cuda.is_available() else [FAR]
 # The stand-in computes with the CPU's own kernels. CUDA sums in other orders: float32 of a few thousand terms.
 TOLERANCE = {FAR: 1e-6, "cuda": 1e-4}
 
-# What makes every pass of a layer stop a GPU: values that the host waits for "back", and copies from it "there".
+# What makes every pass of a layer stop a GPU: values that the host waits for ("back"), and copies from it ("there").
 STOPS = {
     "BoxGroupOutput": "back: suppression asks for the next box, and rows of the top depend on values",
     "BoxOutput": "back: as BoxGroupOutput",
@@ -125,7 +125,7 @@ def by_type() -> dict[str, list[Case]]:
     found: dict[str, list[Case]] = {}
     for case, place, _ in (table.values for table in tables()):
         if place == FAR:
-            found.setdefault(str(re.search(r'type: "(\w+)"', case.layer)[1]), []).append(case)  # type: ignore[index]
+            found.setdefault(re.findall(r'type: "(\w+)"', case.layer)[0], []).append(case)
     return found
 
 
@@ -143,6 +143,29 @@ def test_what_stops_a_gpu_from_the_second_pass_on(kind: str, cases: list[Case]) 
                     torch.autograd.backward(tops, [torch.ones_like(top) for top in tops])
             met |= {way: f"{case.name}: {operation}" for way, operation in crossed}
     assert sorted(met) == sorted(way for way in ("back", "there") if way in STOPS.get(kind, "").split(":")[0]), met
+
+
+@pytest.mark.parametrize(("operation", "ways"), [
+    (lambda x, near: x.sum() * near.sum(), []),  # a number of the host goes along with the kernel
+    (lambda x, near: near.to(PLACE), ["there"]),
+    (lambda x, near: x.copy_(near), ["there"]),
+    (lambda x, near: x.new_tensor([1, 2]), ["there"]),
+    (lambda x, near: x[[1, 0]], ["there"]),
+    (lambda x, near: torch.where(x > 0, x, near.sum()), ["there"]),
+    (lambda x, near: torch.where(x > 0, x, 0), []),
+    (lambda x, near: x.cpu(), ["back"]),
+    (lambda x, near: x.tolist(), ["back"]),
+    (lambda x, near: bool((x > 0).any()), ["back"]),
+    (lambda x, near: x[x > 0], ["back"]),
+    (lambda x, near: x.index_put_((x > 0,), x[0]), []),
+    (lambda x, near: x.nonzero(), ["back"]),
+])  # fmt: skip
+def test_the_stand_in_notes_what_stops_cuda(operation: Callable[[Tensor, Tensor], Any], ways: list[str]) -> None:
+    with on(FAR) as move:
+        x, near = move(torch.ones(3)), torch.ones(3)
+        crossed.clear()
+        operation(x, near)
+        assert [way for way, _ in crossed] == ways
 
 
 def test_the_stand_in_refuses_what_cuda_refuses() -> None:
