@@ -15,9 +15,10 @@ Source: include/caffe/layer.hpp of BVLC Caffe 1.0.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any, ClassVar, Protocol
+from collections.abc import Callable, Hashable, Sequence
+from typing import Any, ClassVar, Protocol
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -27,11 +28,10 @@ from caffe_port.filler import fill
 from caffe_port.proto import caffe_pb2
 from caffe_port.proto.frozen import frozen
 
-if TYPE_CHECKING:
-    import numpy as np
-
 Shape = tuple[int, ...]
 TRAIN, TEST = caffe_pb2.TRAIN, caffe_pb2.TEST
+KEPT = 32
+"""For how many sets of arguments (sizes of maps, mostly) a layer keeps its constants."""
 
 
 class OnnxGraph(Protocol):
@@ -91,6 +91,7 @@ class Layer(nn.Module):
         self._frozen: Any = None
         self.phase = phase
         self.shared: dict[str, tuple[Layer, str, Shape]] = {}
+        self._made_once: dict[Hashable, tuple[Tensor, ...]] = {}
         self.notes: list[tuple[str, str]] = []  # what Caffe logs while it sets the layer up: place, message
 
     # -- to be written by each layer ---------------------------------------------------------------------------------
@@ -192,6 +193,26 @@ class Layer(nn.Module):
         else:
             self.register_buffer(name, value)
 
+    def made_once(
+        self, like: Tensor, make: Callable[..., Sequence[np.ndarray]], *arguments: Hashable
+    ) -> tuple[Tensor, ...]:
+        """The arrays that `make(*arguments)` gives as tensors where `like` is; fractions also of its type.
+
+        They are kept, since a copy from the host stops a GPU: `make` depends on its arguments and the definition only,
+        and nobody writes into what comes back.
+        """
+        if torch.compiler.is_compiling():  # the compiled function has them within it
+            return tuple(_tensor(array, like) for array in make(*arguments))
+        key = (make.__name__, *arguments)
+        kept = self._made_once.get(key)
+        if kept is None or any(t.device != like.device or t.dtype != _kind(t.dtype, like) for t in kept):
+            if len(self._made_once) >= KEPT:
+                self._made_once.clear()
+            with torch.inference_mode(False):  # what is made within it no later training could use
+                kept = tuple(_tensor(array, like) for array in make(*arguments))
+            self._made_once[key] = kept
+        return kept
+
     @property
     def present_blobs(self) -> list[str]:
         """Names of the blobs that this layer has, in Caffe's order."""
@@ -219,6 +240,20 @@ class Layer(nn.Module):
         owner, owner_name, shape = shared[name]
         value = getattr(owner, owner_name)
         return value if tuple(value.shape) == shape else value.view(shape)
+
+
+def numbers(*rows: Any) -> list[np.ndarray]:
+    """For `Layer.made_once`: the rows themselves."""
+    return [np.array(row, np.float64) for row in rows]
+
+
+def _tensor(array: np.ndarray, like: Tensor) -> Tensor:
+    made = torch.from_numpy(array)
+    return made.to(like.device, _kind(made.dtype, like))
+
+
+def _kind(own: torch.dtype, like: Tensor) -> torch.dtype:
+    return like.dtype if own.is_floating_point else own
 
 
 def guarded(layer: Layer, run: Callable[..., Any], *arguments: Any) -> Any:

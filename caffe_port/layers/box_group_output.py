@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from caffe_port.layers import suggested_boxes
-from caffe_port.layers.base import Layer, Shape, register
+from caffe_port.layers.base import Layer, Shape, numbers, register
 
 
 @register()
@@ -65,8 +65,8 @@ class BoxGroupOutput(Layer):
             fields = list(zip(group.field_w, group.field_h, strict=True))
             low, size = suggested_boxes.spread(offsets, self, p, fields, group.stride)
             _, _, height, width = offsets.shape
-            image = offsets.new_tensor([width * group.stride, height * group.stride]).reshape(1, 2, 1, 1)
-            low, high = low.clamp(min=0), (low + size - 1).minimum(image)
+            (image,) = self.made_once(offsets, numbers, (width * group.stride, height * group.stride))
+            low, high = low.clamp(min=0), (low + size - 1).minimum(image.reshape(1, 2, 1, 1))
             score = 1 - scores[:, 0]
             score = torch.where((score >= p.fg_thr) & (high - low + 1 >= p.min_size).all(1), score, torch.nan)
             n = len(offsets) // len(fields)
@@ -76,4 +76,4 @@ class BoxGroupOutput(Layer):
         for these, mine in zip(torch.cat(all_boxes, 1), torch.cat(all_scores, 1), strict=True):
             fits = ~mine.isnan()
             found.append(suggested_boxes.best(these[fits], mine[fits], p, pixels=1))
-        return suggested_boxes.tops(found, bottoms[0], max(1, len(self.param.top)))
+        return suggested_boxes.tops(self, found, bottoms[0])

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from caffe_port.layers import suggested_boxes
-from caffe_port.layers.base import Layer, Shape, register
+from caffe_port.layers.base import Layer, Shape, numbers, register
 
 
 @register()
@@ -59,9 +59,9 @@ class BoxOutput(Layer):
         all_boxes, all_scores = [], []
         for x, width, height, rate in zip(maps, p.field_w, p.field_h, p.downsample_rate, strict=True):
             low, size = suggested_boxes.spread(x[:, -4:], self, p, [(width, height)], rate)
-            image = x.new_tensor([x.shape[3] * rate, x.shape[2] * rate]).reshape(1, 2, 1, 1)
+            (image,) = self.made_once(x, numbers, (x.shape[3] * rate, x.shape[2] * rate))
             low = low.clamp(min=0)
-            size = size.minimum(image - low)
+            size = size.minimum(image.reshape(1, 2, 1, 1) - low)
             score = x[:, 1:-4].amax(1) - x[:, 0]
             score = torch.where((score >= p.fg_thr) & (size >= p.min_size).all(1), score, torch.nan)
             all_boxes.append(torch.cat([low, low + size], 1).flatten(2).transpose(1, 2))
@@ -72,4 +72,4 @@ class BoxOutput(Layer):
         for these, mine in zip(boxes, scores, strict=True):
             fits = ~mine.isnan()
             found.append(suggested_boxes.best(these[fits], mine[fits], p, pixels=0))
-        return suggested_boxes.tops(found, maps[0], max(1, len(self.param.top)))
+        return suggested_boxes.tops(self, found, maps[0])

@@ -73,7 +73,8 @@ def suppress(
 
     boxes (rows, K, 4), each row best first; valid (rows, K). The best box left is kept, those that overlap it by more
     than `threshold` (at least, if `inclusive`) are dropped, and so on. With `eta` < 1 the threshold shrinks by it at
-    every box kept, down to 0.5. `most`: stop after so many of a row. All rows go side by side, one kept box a step.
+    every box kept, down to 0.5. `most`: stop after so many of a row. All rows go side by side, one kept box a step,
+    at each of which a GPU is waited for: how many boxes are left decides whether there is another.
     """
     rows, count = valid.shape
     keep = torch.zeros_like(valid)

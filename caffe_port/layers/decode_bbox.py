@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from caffe_port.layers import suggested_boxes
-from caffe_port.layers.base import TRAIN, Layer, Shape, register
+from caffe_port.layers.base import TRAIN, Layer, Shape, numbers, register
 
 
 @register()
@@ -45,7 +45,7 @@ class DecodeBBox(Layer):
 
     @torch.no_grad()
     def forward(self, offsets: Tensor, regions: Tensor, true: Tensor | None = None) -> Tensor:
-        mean, deviation = (offsets.new_tensor(values) for values in self.normalisation)
+        mean, deviation = self.made_once(offsets, numbers, *self.normalisation)
         moves, regions = offsets.flatten(1)[:, 4:] * deviation + mean, regions.flatten(1)
         low, high = regions[:, 1:3], regions[:, 3:]
         size = high - low + 1

@@ -61,14 +61,19 @@ class DetectionOutput(Layer):
             candidates, scores = self.predictions(*bottoms[:3])
             return self.rows(candidates, scores)
 
+    def names(self) -> list[np.ndarray]:
+        """(classes,): all classes but the background."""
+        return [np.array(self.classes, np.int64)]
+
     def predictions(self, locations: Tensor, scores: Tensor, priors: Tensor) -> tuple[Tensor, Tensor]:
         """Boxes (N, 1 or classes, P, 4) and scores (N, classes, P) of all classes but the background."""
         p, n = self.param.detection_output_param, locations.shape[0]
+        (names,) = self.made_once(scores, self.names)
         mean, variance = priors.reshape(2, -1, 4)
         found = locations.reshape(n, mean.shape[0], self.offsets, 4).transpose(1, 2)
-        by_class = scores.reshape(n, mean.shape[0], p.num_classes).transpose(1, 2)[:, self.classes]
+        by_class = scores.reshape(n, mean.shape[0], p.num_classes).transpose(1, 2).index_select(1, names)
         if not p.share_location:
-            found = found[:, self.classes]
+            found = found.index_select(1, names)
         return boxes.decode(found, mean, None if p.variance_encoded_in_target else variance, p.code_type), by_class
 
     def rows(self, candidates: Tensor, scores: Tensor) -> Tensor:
@@ -94,8 +99,8 @@ class DetectionOutput(Layer):
             nothing = scores.new_full((n, 7), -1)
             nothing[:, 0] = torch.arange(n, device=scores.device)
             return nothing[None, None]
-        names = torch.tensor(self.classes, device=scores.device)[label]
-        head = torch.stack([image.to(scores.dtype), names.to(scores.dtype), ranked[keep]], 1)
+        (names,) = self.made_once(scores, self.names)
+        head = torch.stack([image.to(scores.dtype), names[label].to(scores.dtype), ranked[keep]], 1)
         return torch.cat([head, corners[keep]], 1)[None, None]
 
     def onnx(self, graph: Any, bottoms: list[str], tops: list[str]) -> None:

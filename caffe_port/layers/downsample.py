@@ -46,7 +46,7 @@ class Downsample(Layer):
         (top,) = self.top_shapes([tuple(x.shape), *(tuple(s.shape) for s in size)])
         if top == tuple(x.shape):
             return x.clone()
-        rows, columns = (torch.from_numpy(weights(n, m)).to(x) for n, m in zip(x.shape[2:], top[2:], strict=True))
+        rows, columns = self.made_once(x, weights, tuple(x.shape[2:]), top[2:])
         nan = x.isnan()
         value, counted, lost = (rows @ y @ columns.T for y in (torch.where(nan, 0, x), (~nan).to(x), nan.to(x)))
         return torch.where(lost > 0.5 * counted, torch.nan, value / counted)
@@ -57,7 +57,7 @@ class Downsample(Layer):
         if top == shape:
             graph.node("Identity", [x], tops)
             return
-        rows, columns = (weights(n, m).astype(np.float32) for n, m in zip(shape[2:], top[2:], strict=True))
+        rows, columns = (w.astype(np.float32) for w in weights(shape[2:], top[2:]))
         sides = graph.const(rows, "rows"), graph.const(np.ascontiguousarray(columns.T), "columns")
 
         def spread(y: str) -> Any:
@@ -73,7 +73,12 @@ class Downsample(Layer):
         graph.node("Where", [bad, number(np.nan), graph.node("Div", [value, counted])], tops)
 
 
-def weights(size: int, new: int) -> np.ndarray:
+def weights(old: Shape, new: Shape) -> list[np.ndarray]:
+    """(h, H) and (w, W): how much each row, and each column, of the bottom counts in the top's."""
+    return [along(n, m) for n, m in zip(old, new, strict=True)]
+
+
+def along(size: int, new: int) -> np.ndarray:
     """(new, size): how much each pixel counts in each value along an axis. Places in single precision, as in Caffe."""
     place = np.arange(new, dtype=np.float32) / np.float32(new - 1) * np.float32(size - 1)
     scale = np.float32(size - 1) / np.float32(new - 1)

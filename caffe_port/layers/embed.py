@@ -17,7 +17,8 @@ class Embed(Layer):
 
     Bottom: indices as floats, any shape (a fraction is cut off); top: that shape and num_output behind it.
     Blobs: weight (input_dim, num_output), bias (num_output) unless bias_term is false. No gradient to the bottom.
-    Raises for an index outside [0, input_dim), where Caffe's release build reads past the table.
+    Raises for an index outside [0, input_dim) (CPU; a GPU stops by itself), where Caffe's release build reads past the
+    table.
     Source: src/caffe/layers/embed_layer.cpp. torch.nn.Embedding has no bias.
     """
 
@@ -37,7 +38,7 @@ class Embed(Layer):
 
     def forward(self, bottom: Tensor) -> Tensor:
         index = bottom.detach().long()
-        if not torch.compiler.is_compiling():
+        if index.device.type == "cpu" and not torch.compiler.is_compiling():
             self.check(index)
         top = F.embedding(index, self.weight)
         return top + self.bias if self.param.embed_param.bias_term else top

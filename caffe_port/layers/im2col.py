@@ -6,7 +6,6 @@ import math
 from typing import Any, ClassVar
 
 import numpy as np
-import torch
 import torch.nn.functional as F
 from torch import Tensor
 
@@ -62,10 +61,9 @@ class Im2col(Layer):
         shape = tuple(bottom.shape)
         pads, after = self.pads(shape)
         x = F.pad(bottom, [p for both in zip(reversed(pads), reversed(after), strict=True) for p in both])
-        for i, place in enumerate(self.places(shape)):
+        for i, place in enumerate(self.made_once(x, self.places, shape)):
             axis = self.geometry.axis + 1 + 2 * i
-            chosen = torch.from_numpy(place.reshape(-1)).to(x.device)
-            x = x.index_select(axis, chosen).unflatten(axis, place.shape)
+            x = x.index_select(axis, place.flatten()).unflatten(axis, place.shape)
         return x.permute(self.order()).reshape(self.top_shapes([shape])[0])
 
     def onnx(self, graph: Any, bottoms: list[str], tops: list[str]) -> None:

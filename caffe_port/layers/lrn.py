@@ -51,7 +51,7 @@ class LRN(Layer):
     def forward(self, bottom: Tensor) -> Tensor:
         p, square = self.param.lrn_param, bottom * bottom
         if self.within:
-            scale = 1 + p.alpha * ave_pool(square, self.window())
+            scale = 1 + p.alpha * ave_pool(self, square, self.window())
         else:
             channels, reach = bottom.shape[1], p.local_size // 2
             padded = F.pad(square, (0, 0, 0, 0, reach, reach))

@@ -60,7 +60,7 @@ class Pad(Layer):
     def forward(self, bottom: Tensor) -> Tensor:
         if self.kind == ZERO:
             return torch.nn.functional.pad(bottom, (self.left, self.right, self.top, self.bottom))
-        rows, columns = (torch.from_numpy(s).to(bottom.device) for s in self.sources(bottom.shape))
+        rows, columns = self.made_once(bottom, self.sources, bottom.shape[2:])
         return bottom.index_select(2, rows).index_select(3, columns)
 
     def onnx(self, graph: OnnxGraph, bottoms: list[str], tops: list[str]) -> None:

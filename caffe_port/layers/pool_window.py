@@ -16,6 +16,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from caffe_port.layers.base import Layer
+
 LOWEST = float(torch.finfo(torch.float32).min)
 """Where Caffe's search for a maximum starts (-FLT_MAX): what a window without any pixel gives."""
 
@@ -94,7 +96,7 @@ class Window:
         (top, left), (bottom, right) = self.pad, self.pads_after((x.shape[-2], x.shape[-1]))
         return F.pad(x, (left, right, top, bottom), value=value)
 
-    def areas(self, size: tuple[int, int], pads: bool = True) -> np.ndarray:
+    def areas(self, size: tuple[int, int], pads: bool = True) -> list[np.ndarray]:
         """What AVE divides by, (windows high, windows wide): the window's part inside the image *and its pad*.
 
         0 or negative for the window without pixels that out_len speaks of: 0 / 0 is NaN there, as in Caffe. Without
@@ -106,7 +108,7 @@ class Window:
             start = np.arange(count) * s - p
             first, end = (start, n + a) if pads else (np.maximum(start, 0), n)
             spans.append(np.minimum(start + k, end) - first)
-        return np.outer(*spans)
+        return [np.outer(*spans).astype(np.float64)]
 
 
 def max_pool(x: Tensor, window: Window) -> tuple[Tensor, Tensor]:
@@ -140,13 +142,14 @@ def sum_pool(x: Tensor, window: Window) -> Tensor:
     return F.avg_pool2d(window.padded(x, 0.0), window.kernel, window.stride, divisor_override=1)
 
 
-def ave_pool(x: Tensor, window: Window, pads: bool = True) -> Tensor:
+def ave_pool(layer: Layer, x: Tensor, window: Window, pads: bool = True) -> Tensor:
     """Sums over windows, divided by `Window.areas`."""
     size = (x.shape[-2], x.shape[-1])
     ceil_mode = window.torch_ceil_mode(size)
     if ceil_mode is not None:
         return F.avg_pool2d(x, window.kernel, window.stride, window.pad, ceil_mode, count_include_pad=pads)
-    return sum_pool(x, window) / torch.from_numpy(window.areas(size, pads)).to(x)
+    (areas,) = layer.made_once(x, Window.areas, window, size, pads)
+    return sum_pool(x, window) / areas
 
 
 def onnx_pool(graph: Any, op: str, x: str, size: Any, window: Window, outputs: Any = 1, **attributes: Any) -> Any:
@@ -169,7 +172,8 @@ def onnx_pool(graph: Any, op: str, x: str, size: Any, window: Window, outputs: A
 def onnx_ave(graph: Any, x: str, size: Any, window: Window, outputs: Any = 1, pads: bool = True) -> Any:
     """AVE: AveragePool divides by the whole kernel; windows that reach past the pad are corrected by a constant."""
     with np.errstate(divide="ignore"):
-        correction = (window.kernel[0] * window.kernel[1] / window.areas(size, pads)).astype(np.float32)
+        (areas,) = window.areas(size, pads)
+        correction = (window.kernel[0] * window.kernel[1] / areas).astype(np.float32)
     if np.all(correction == 1):
         return onnx_pool(graph, "AveragePool", x, size, window, outputs, count_include_pad=1)
     means = onnx_pool(graph, "AveragePool", x, size, window, count_include_pad=1)

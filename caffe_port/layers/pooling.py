@@ -103,7 +103,7 @@ class Pooling(Layer):
         if p.pool in (AVE, AVE_EXC_PAD):
             if p.global_pooling:
                 return bottom.mean((2, 3), keepdim=True)
-            return ave_pool(bottom, window, pads=p.pool == AVE)
+            return ave_pool(self, bottom, window, pads=p.pool == AVE)
         if p.pool == STOCHASTIC:
             return self.draw(bottom, window) if self.phase == TRAIN else expected(bottom, window)
         top, index = max_pool(bottom, window)

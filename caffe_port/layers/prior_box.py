@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import numpy as np
-import torch
 from torch import Tensor
 
 from caffe_port.layers.base import Layer, OnnxGraph, Shape, register
@@ -85,7 +84,7 @@ class PriorBox(Layer):
             raise self.shape_error(f"a feature map of {bottom_shapes[0]} has no place for boxes")
         return [(1, 2, count)]
 
-    def priors(self, layer: Shape, image: Shape) -> np.ndarray:
+    def priors(self, layer: Shape, image: Shape) -> list[np.ndarray]:
         """The top, in float64, for the sizes (height, width) of the feature map and of the image."""
         p = self.param.prior_box_param
         if p.HasField("img_size"):
@@ -106,15 +105,15 @@ class PriorBox(Layer):
         if p.clip:
             corners = corners.clip(0, 1)
         variance = np.broadcast_to(np.array(list(p.variance) or [0.1]), corners.shape)
-        return np.stack([corners.ravel(), variance.ravel()])[None]
+        return [np.stack([corners.ravel(), variance.ravel()])[None]]
 
     def forward(self, layer: Tensor, image: Tensor) -> Tensor:
-        priors = self.priors(tuple(layer.shape[2:]), tuple(image.shape[2:]))
-        return torch.from_numpy(priors).to(layer)
+        (priors,) = self.made_once(layer, self.priors, tuple(layer.shape[2:]), tuple(image.shape[2:]))
+        return priors.clone()  # the top is the caller's
 
     def reads_values(self, bottom: int) -> bool:
         return False
 
     def onnx(self, graph: OnnxGraph, bottoms: list[str], tops: list[str]) -> None:
-        priors = self.priors(graph.shape(bottoms[0])[2:], graph.shape(bottoms[1])[2:])
+        (priors,) = self.priors(graph.shape(bottoms[0])[2:], graph.shape(bottoms[1])[2:])
         graph.node("Identity", [graph.const(priors, "priors")], tops)

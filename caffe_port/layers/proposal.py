@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from caffe_port.layers import boxes
@@ -53,11 +54,11 @@ class Proposal(Layer):
         centre = (p.base_size - 1) / 2
         return np.concatenate([centre - half, centre + half], 1)
 
-    def all_anchors(self, height: int, width: int) -> np.ndarray:
+    def all_anchors(self, height: int, width: int) -> list[np.ndarray]:
         """(height * width * A, 4)"""
         y, x = np.meshgrid(np.arange(height), np.arange(width), indexing="ij")
         shift = np.stack([x, y, x, y], -1)[:, :, None] * self.param.proposal_param.feat_stride
-        return (shift + self.anchors).reshape(-1, 4)
+        return [(shift + self.anchors).reshape(-1, 4)]
 
     def top_shapes(self, bottom_shapes: list[Shape]) -> list[Shape]:
         scores, offsets, image = bottom_shapes
@@ -78,13 +79,13 @@ class Proposal(Layer):
         p = self.param.proposal_param
         with torch.no_grad():
             height, width = scores.shape[2:]
-            anchors = torch.from_numpy(self.all_anchors(height, width)).to(scores)
+            (anchors,) = self.made_once(scores, self.all_anchors, height, width)
             moves = offsets.reshape(-1, 4, height, width).permute(2, 3, 0, 1).reshape(-1, 4)
             info = image.flatten()
             size = anchors[:, 2:] - anchors[:, :2] + 1
             centre = anchors[:, :2] + size / 2 + moves[:, :2] * size
             half = moves[:, 2:].exp() * size / 2
-            limit = info[[1, 0]] - 1
+            limit = info[:2].flip(0) - 1
             low, high = ((corner.minimum(limit)).clamp(min=0) for corner in (centre - half, centre + half))
             found = torch.cat([low, high], 1)
             fits = (high - low + 1 >= p.min_size * info[2]).all(1)
@@ -93,7 +94,7 @@ class Proposal(Layer):
             found, ranked = found[order[: p.pre_nms_topn]], ranked[: p.pre_nms_topn]
             every = torch.ones_like(ranked, dtype=torch.bool)
             keep = boxes.suppress(found[None], every[None], p.nms_thresh, pixels=1, most=p.post_nms_topn)[0]
-            rois = torch.cat([found.new_zeros(int(keep.sum()), 1), found[keep]], 1)
+            rois = F.pad(found[keep], (1, 0))
         return (rois, ranked[keep])[: max(1, len(self.param.top))]
 
     def onnx(self, graph: Any, bottoms: list[str], tops: list[str]) -> None:
@@ -106,7 +107,7 @@ class Proposal(Layer):
         def number(*values: float) -> str:
             return graph.const(np.array(values, np.float32), "number")
 
-        anchors = self.all_anchors(height, width)
+        (anchors,) = self.all_anchors(height, width)
         size = anchors[:, 2:] - anchors[:, :2] + 1
         middle, whole, halves = (graph.const(a, "anchors") for a in (anchors[:, :2] + size / 2, size, size / 2))
         by_anchor = graph.node("Reshape", [bottoms[1], ints(count, 4, height, width)])

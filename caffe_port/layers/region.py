@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any, ClassVar
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -68,15 +69,19 @@ class Region(Layer):
         place, rest, sure, classes = x.split([2, self.coordinates - 2, 1, self.classes], 2)
         return place.sigmoid(), rest, sure.sigmoid(), classes.softmax(2) if self.softmax else classes
 
+    def frame(self, height: int, width: int) -> list[np.ndarray]:
+        """The pixels' places (h, w, 2), width and height of the map, and the boxes' biases (B, 1, 1, 2)."""
+        p = self.param.region_loss_param
+        own = np.array(p.biases[: 2 * p.num], np.float64).reshape(-1, 1, 1, 2)
+        return [yolo.grid(height, width).reshape(height, width, 2), np.array([width, height], np.float64), own]
+
     def forward(self, bottom: Tensor) -> Tensor | tuple[Tensor, Tensor]:
         parts = self.parts(bottom)
         if not self.decodes:
             return torch.cat(parts, 2).reshape(bottom.shape)
         p, (h, w) = self.param.region_loss_param, bottom.shape[2:]
         place, size, sure, classes = (part[0].permute(0, 2, 3, 1) for part in parts)
-        own = torch.tensor(p.biases[: 2 * p.num], dtype=bottom.dtype, device=bottom.device).reshape(-1, 1, 1, 2)
-        here = torch.from_numpy(yolo.grid(h, w)).to(bottom).reshape(h, w, 2)
-        side = torch.tensor([w, h], dtype=bottom.dtype, device=bottom.device)
+        here, side, own = self.made_once(bottom, self.frame, h, w)
         scores = sure * classes
         scores = torch.cat([scores, scores.amax(-1, keepdim=True)], -1)
         found = torch.cat([(here + place) / side, size.exp() * own / side], -1)

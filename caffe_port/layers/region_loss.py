@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -58,31 +59,42 @@ class RegionLoss(Layer):
             loss, gradient = delta.square().sum() / count, delta.reshape(predicted.shape) / count
         return Given.apply(predicted, loss, gradient)
 
+    def frame(self, side: int) -> list[np.ndarray]:
+        """The pixels' places (2, S, S), and the boxes' biases (B, 2)."""
+        p = self.param.region_loss_param
+        biases = np.array(p.biases[: 2 * p.num], np.float64).reshape(-1, 2)
+        return [yolo.grid(side, side).T.reshape(2, side, side), biases]
+
     def delta(self, predicted: Tensor, labels: Tensor) -> Tensor:
         """(N, B, 5 + C, S, S)"""
         p, (n, _, side, _) = self.param.region_loss_param, predicted.shape
         x = predicted.reshape(n, p.num, predicted.shape[1] // p.num, side, side)
         place, sure, chances = x[:, :, :2].sigmoid(), x[:, :, 4].sigmoid(), x[:, :, 5:].softmax(2)
-        sizes = x.new_tensor(list(p.biases[: 2 * p.num])).reshape(p.num, 2) / side
-        grid = torch.from_numpy(yolo.grid(side, side)).to(x).T.reshape(2, side, side)
+        grid, biases = self.made_once(x, self.frame, side)
+        sizes = biases / side
         found = torch.cat([(grid + place) / side, x[:, :, 2:4].exp() * sizes[:, :, None, None]], 2)
         found = found.permute(0, 1, 3, 4, 2)
         slope = sure * (1 - sure)
         delta = torch.zeros_like(x)
-        for image, rows in enumerate(labels.flatten(1).unflatten(1, (-1, 5))):
-            seen, learnt = yolo_loss.true_boxes(self, rows, p.num_class)
-            free = yolo_loss.best_overlap(found[image], seen) <= p.thresh
+        labels = labels.flatten(1).unflatten(1, (-1, 5))
+        told = labels.cpu()  # the one time that a GPU is waited for, unless boxes are matched by what they predict
+        shapes = torch.from_numpy(self.frame(side)[1]).to(x.dtype) / side
+        for image, (rows, known) in enumerate(zip(labels, told, strict=True)):
+            seen, learnt = yolo_loss.true_boxes(self, known, p.num_class)
+            free = yolo_loss.best_overlap(found[image], rows[:seen, 1:]) <= p.thresh
             delta[image, :, 4] = torch.where(free, p.noobject_scale * sure[image] * slope[image], 0)
-            for row in learnt:
-                label, true = int(row[0]), row[1:]
-                i, j = (int(v) for v in true[:2] * side)
-                shapes = sizes if p.bias_match else found[image, :, j, i, 2:]
-                box = int(yolo_loss.of_shapes(shapes, true[2:]).argmax())
+            for row, read in zip(rows[:learnt], known, strict=False):
+                label, true = int(read[0]), row[1:]
+                i, j = (int(v) for v in read[1:3] * side)
+                if p.bias_match:
+                    box = int(yolo_loss.of_shapes(shapes, read[3:]).argmax())
+                else:
+                    box = int(yolo_loss.of_shapes(found[image, :, j, i, 2:], true[2:]).argmax())
                 overlap = yolo_loss.overlaps(found[image, box, j, i], true)
                 scale = p.coord_scale if p.rescore else p.coord_scale * (2 - true[2] * true[3])
                 here, at = x[image, box, :, j, i], delta[image, box, :, j, i]
                 moved = place[image, box, :, j, i]
-                at[:2] = scale * (moved - (true[:2] * side - true.new_tensor([i, j]))) * moved * (1 - moved)
+                at[:2] = scale * (moved - (true[:2] * side).frac()) * moved * (1 - moved)
                 at[2:4] = scale * (here[2:4] - (true[2:] / sizes[box]).log())
                 aim = overlap if p.rescore else 1
                 at[4] = p.object_scale * (sure[image, box, j, i] - aim) * slope[image, box, j, i]

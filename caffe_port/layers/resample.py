@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Any, ClassVar
 
 import numpy as np
-import torch
 from torch import Tensor
 
 from caffe_port.layers.base import Layer, OnnxGraph, Shape, register
@@ -68,7 +67,7 @@ class Resample(Layer):
     def forward(self, *bottoms: Tensor) -> Tensor:
         x = bottoms[0]
         new = self.top_shapes([tuple(b.shape) for b in bottoms])[0][2:]
-        rows, columns = (torch.from_numpy(w).to(x) for w in self.weights(x.shape[2:], new))
+        rows, columns = self.made_once(x, self.weights, tuple(x.shape[2:]), new)
         return rows @ x @ columns.T
 
     def onnx(self, graph: OnnxGraph, bottoms: list[str], tops: list[str]) -> None:

@@ -89,17 +89,18 @@ def _maxima(
     value = torch.where(x.isnan(), -torch.inf, x).permute(0, 2, 3, 1)
     place = torch.arange(h * w, device=x.device, dtype=torch.int32).view(1, h, w, 1).expand(n, h, w, c)
     tall, wide = _levels(*rows), _levels(*columns)
+    tallest, widest = torch.stack([tall.max(), wide.max()]).tolist() if len(tall) else (0, 0)
     levels = []
-    for i in range(int(tall.max()) + 1 if len(tall) else 1):
+    for i in range(tallest + 1):
         if i:
             value, place = _better(value, place, *_moved(value, place, 1, 2 ** (i - 1)))
         across = (value, place)
-        for j in range(int(wide.max()) + 1 if len(wide) else 1):
+        for j in range(widest + 1):
             if j:
                 across = _better(*across, *_moved(*across, 2, 2 ** (j - 1)))
             levels.append(across)
     table = [torch.stack(part) for part in zip(*levels, strict=True)]
-    level = tall[:, :, None] * (int(wide.max()) + 1 if len(wide) else 1) + wide[:, None, :]
+    level = tall[:, :, None] * (widest + 1) + wide[:, None, :]
     best: tuple[Tensor, Tensor] | None = None
     for y in (rows[0], rows[1] - 2**tall):
         for z in (columns[0], columns[1] - 2**wide):

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from caffe_port.layers import labels as label
 from caffe_port.layers import normalization
-from caffe_port.layers.base import Layer, Shape, register
+from caffe_port.layers.base import Layer, Shape, numbers, register
 
 FLT_MIN = 2.0**-126
 NO_LABEL = -(2**62)
@@ -50,7 +50,7 @@ class SoftmaxWithLoss(Layer):
         self.mode = normalization.mode(self.param.loss_param)
         self.top_count = max(1, len(self.param.top))
         p = self.param.loss_param
-        self.weights: list[float] = list(p.class_weighting) if p.weight_by_label_freqs else []
+        self.weights = tuple(p.class_weighting) if p.weight_by_label_freqs else ()
         classes = label.around(self, bottom_shapes[0], self.param.softmax_param.axis)[1]
         if p.weight_by_label_freqs and len(self.weights) != classes:
             given = len(self.weights)
@@ -74,7 +74,8 @@ class SoftmaxWithLoss(Layer):
         )
         each = -label.floor(-each, math.log(FLT_MIN))
         if self.weights:
-            each = each * each.new_tensor(self.weights)[wanted.clamp(0, classes - 1)]
+            (weights,) = self.made_once(each, numbers, self.weights)
+            each = each * weights[wanted.clamp(0, classes - 1)]
         valid = None if self.ignore is None else wanted != self.ignore
         loss = each.sum() / normalization.divisor(self.mode, outer, inner, valid)
         if self.top_count < 2:

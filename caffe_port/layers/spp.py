@@ -83,7 +83,7 @@ class SPP(Layer):
 
     def forward(self, bottom: Tensor) -> Tensor:
         windows = self.windows(tuple(bottom.shape))
-        levels = [ave_pool(bottom, w) if self.average else max_pool(bottom, w)[0] for w in windows]
+        levels = [ave_pool(self, bottom, w) if self.average else max_pool(bottom, w)[0] for w in windows]
         return levels[0] if len(levels) == 1 else torch.cat([level.flatten(1) for level in levels], 1)
 
     def onnx(self, graph: Any, bottoms: list[str], tops: list[str]) -> None:

@@ -12,18 +12,18 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from caffe_port.layers.base import Layer, Shape
+from caffe_port.layers.base import Layer, Shape, numbers
 
 OVERLAPS = ("IOU", "IOMU", "IOFU")
 
 
-def normalisation(layer: Layer) -> tuple[list[float], list[float]]:
+def normalisation(layer: Layer) -> tuple[tuple[float, ...], tuple[float, ...]]:
     """Mean and deviation of the four offsets (x, y, width, height); LayerError unless both or none are given."""
     p = layer.param.bbox_reg_param
-    mean, deviation = list(p.bbox_mean), list(p.bbox_std)
+    mean, deviation = tuple(p.bbox_mean), tuple(p.bbox_std)
     if (len(mean), len(deviation)) not in ((0, 0), (4, 4)) or min(deviation, default=1) <= 0:
         raise layer.error("give bbox_mean and bbox_std 4 times each, the latter positive, or neither")
-    return (mean, deviation) if mean else ([0.0] * 4, [1.0] * 4)
+    return (mean, deviation) if mean else ((0.0,) * 4, (1.0,) * 4)
 
 
 def check(layer: Layer, p: Any) -> None:
@@ -50,10 +50,10 @@ def spread(
     (wide, high). The offsets are freed of their normalisation, and cut at 1 / field_xyr and at the logarithm of
     field_whr.
     """
-    mean, deviation = (offsets.new_tensor(v).reshape(1, 4, 1, 1) for v in normalisation(layer))
-    moves = offsets * deviation + mean
+    mean, deviation, field = layer.made_once(offsets, numbers, *normalisation(layer), tuple(fields))
+    moves = offsets * deviation.reshape(1, 4, 1, 1) + mean.reshape(1, 4, 1, 1)
     count, _, height, width = offsets.shape
-    field = offsets.new_tensor(fields).repeat(count // len(fields), 1)[:, :, None, None]
+    field = field.repeat(count // len(fields), 1)[:, :, None, None]
     rows, columns = (torch.arange(n, device=offsets.device, dtype=offsets.dtype) for n in (height, width))
     middle = (torch.stack(torch.meshgrid(columns, rows, indexing="xy")) + 0.5) * stride
     limit, growth = 1 / p.field_xyr, math.log(p.field_whr)
@@ -80,22 +80,24 @@ def best(boxes: Tensor, scores: Tensor, p: Any, pixels: float) -> tuple[Tensor, 
     order = scores.argsort(descending=True, stable=True)[: p.max_nms_num or None]
     boxes, scores = boxes[order], scores[order]
     left = torch.ones(len(boxes), dtype=torch.bool, device=boxes.device)
-    kept: list[int] = []
-    while left.any() and (not p.max_post_nms_num or len(kept) < p.max_post_nms_num):
+    kept = torch.zeros_like(left)
+    count = 0
+    while left.any() and (not p.max_post_nms_num or count < p.max_post_nms_num):
         first = int(left.to(torch.uint8).argmax())
-        kept.append(first)
+        kept[first] = True
+        count += 1
         left &= ~(overlaps(boxes[first], boxes, p.nms_type, pixels) > p.iou_thr)
         left[first] = False
-    chosen = torch.tensor(kept, dtype=torch.long, device=boxes.device)
-    return boxes[chosen], scores[chosen]
+    return boxes[kept], scores[kept]
 
 
-def tops(found: list[tuple[Tensor, Tensor]], like: Tensor, count: int) -> tuple[Tensor, ...]:
+def tops(layer: Layer, found: list[tuple[Tensor, Tensor]], like: Tensor) -> tuple[Tensor, ...]:
     """Rows (image, box) and, of two tops, (image, box, score), with two more axes of size 1; where no image has a box,
     one row (0, 1, 1, 10, 10) and one of zeros."""
     rows = [torch.cat([b.new_full((len(b), 1), i), b, s[:, None]], 1) for i, (b, s) in enumerate(found)]
     every = torch.cat([like.new_zeros(0, 6), *rows])
     plain, scored = every[:, :5], every
     if not len(every):
-        plain, scored = every.new_tensor([[0, 1, 1, 10, 10]]), every.new_zeros(1, 6)
-    return tuple(top[..., None, None] for top in (plain, scored))[:count]
+        (row,) = layer.made_once(like, numbers, (0, 1, 1, 10, 10))
+        plain, scored = row[None].clone(), every.new_zeros(1, 6)
+    return tuple(top[..., None, None] for top in (plain, scored))[: max(1, len(layer.param.top))]

@@ -71,29 +71,29 @@ class Unpooling(Layer):
             raise self.shape_error(f"the mask {bottom_shapes[1]} must be as large as the bottom {shape}")
         return [(*shape[:2], *self.size)]
 
-    def corners(self, shape: Any) -> np.ndarray:
+    def corners(self, height: int, width: int) -> list[np.ndarray]:
         """(H, W): the place of each window's corner in a plane of the top."""
         row, column = (
-            np.minimum(np.arange(n) * s, u - 1) for n, s, u in zip(shape[-2:], self.stride, self.size, strict=True)
+            np.minimum(np.arange(n) * s, u - 1) for n, s, u in zip((height, width), self.stride, self.size, strict=True)
         )
-        return row[:, None] * self.size[1] + column
+        return [row[:, None] * self.size[1] + column]
 
-    def areas(self, shape: Any) -> np.ndarray:
+    def areas(self, height: int, width: int) -> list[np.ndarray]:
         """(H, W): how many pixels of each window lie in the top (at least 1, for windows that lie outside)."""
         spans = []
-        for n, k, s, u in zip(shape[-2:], self.kernel, self.stride, self.size, strict=True):
+        for n, k, s, u in zip((height, width), self.kernel, self.stride, self.size, strict=True):
             start = np.arange(n) * s
             spans.append(np.maximum(np.minimum(start + k, u) - start, 1))
-        return np.outer(*spans)
+        return [np.outer(*spans).astype(np.float64)]
 
     def forward(self, bottom: Tensor, mask: Tensor | None = None) -> Tensor:
         unpool = self.param.unpooling_param.unpool
         if mask is not None:
             return placed(bottom, places(self, mask, self.size), self.size)
         if unpool == MAX:
-            corners = torch.from_numpy(self.corners(bottom.shape)).to(bottom.device)
+            (corners,) = self.made_once(bottom, self.corners, *bottom.shape[2:])
             return placed(bottom, corners.expand(bottom.shape), self.size)
-        areas = torch.from_numpy(self.areas(bottom.shape)).to(bottom)
+        (areas,) = self.made_once(bottom, self.areas, *bottom.shape[2:])
         return self.spread(bottom / areas if unpool == AVE else _GradientDivided.apply(bottom, areas))
 
     def full(self, shape: Any) -> tuple[int, int]:
@@ -117,11 +117,13 @@ class Unpooling(Layer):
             onnx_placed(graph, x, graph.node("Cast", [bottoms[1]], to=7), shape, self.size, tops)
             return
         if unpool == MAX:
-            index = graph.const(self.corners(shape)[None, None].astype(np.int64), "corners")
+            (corners,) = self.corners(*shape[2:])
+            index = graph.const(corners[None, None].astype(np.int64), "corners")
             onnx_placed(graph, x, graph.node("Expand", [index, graph.node("Shape", [x])]), shape, self.size, tops)
             return
         if unpool == AVE:
-            x = graph.node("Div", [x, graph.const(self.areas(shape).astype(np.float32), "areas")])
+            (areas,) = self.areas(*shape[2:])
+            x = graph.node("Div", [x, graph.const(areas.astype(np.float32), "areas")])
         ones = graph.const(np.ones((shape[1], 1, *self.kernel), np.float32), "ones")
         plane = graph.node("ConvTranspose", [x, ones], strides=self.stride, group=shape[1])
         amounts = [u - f for u, f in zip(self.size, self.full(shape), strict=True)]

@@ -17,7 +17,7 @@ from caffe_port.layers import boxes, detection_onnx
 def grid(height: int, width: int) -> np.ndarray:
     """(height * width, 2): x and y of the pixels in reading order."""
     y, x = np.meshgrid(np.arange(height), np.arange(width), indexing="ij")
-    return np.stack([x.ravel(), y.ravel()], -1)
+    return np.stack([x.ravel(), y.ravel()], -1).astype(np.float64)
 
 
 def rows(corners: Tensor, scores: Tensor, labels: Tensor, valid: Tensor, threshold: float) -> Tensor:

@@ -61,19 +61,16 @@ class YoloDetectionOutput(Layer):
         p = self.param.yolo_detection_output_param
         n, _, h, w = x.shape
         x = x.reshape(n, p.num_box, 5 + p.num_classes, h * w).permute(0, 3, 1, 2)
-        place, size = (torch.as_tensor(a).to(x) for a in self.frame(h, w))
-        corners = yolo.corners((x[..., :2].sigmoid() + place[:, None]) / size, x[..., 2:4].exp() * self.sizes(x, size))
+        place, size, biases = self.made_once(x, self.frame, h, w)
+        corners = yolo.corners((x[..., :2].sigmoid() + place) / size, x[..., 2:4].exp() * (biases / size))
         likely, label = x[..., 5:].softmax(-1).max(-1)
         return corners.flatten(1, 2), (x[..., 4].sigmoid() * likely).flatten(1), label.flatten(1) + 1
 
-    def frame(self, height: int, width: int) -> tuple[np.ndarray, np.ndarray]:
-        """The pixels' places, and width and height of the map."""
-        return yolo.grid(height, width), np.array([width, height])
-
-    def sizes(self, like: Tensor, size: Tensor) -> Tensor:
-        """(B, 2): the boxes' own sizes as shares of the image."""
+    def frame(self, height: int, width: int) -> list[np.ndarray]:
+        """The pixels' places (h * w, 1, 2), width and height of the map, and the boxes' biases (B, 2)."""
         p = self.param.yolo_detection_output_param
-        return torch.tensor(p.biases[: 2 * p.num_box]).to(like).reshape(-1, 2) / size
+        biases = np.array(p.biases[: 2 * p.num_box], np.float64).reshape(-1, 2)
+        return [yolo.grid(height, width)[:, None], np.array([width, height], np.float64), biases]
 
     def onnx(self, graph: Any, bottoms: list[str], tops: list[str]) -> None:
         p = self.param.yolo_detection_output_param
@@ -97,12 +94,10 @@ class YoloDetectionOutput(Layer):
         count = h * w * p.num_box
         x = graph.node("Reshape", [bottom, ints(graph, 0, p.num_box, 5 + p.num_classes, h * w)])
         x = graph.node("Transpose", [x], perm=[0, 3, 1, 2])
-        place, size = self.frame(h, w)
-        own = np.array(p.biases[: 2 * p.num_box], np.float32).reshape(-1, 2) / size
-        here = graph.const(place[:, None] * 1.0, "places")
-        moved = graph.node("Add", [graph.node("Sigmoid", [places(graph, x, 0, 2)]), here])
-        centre = graph.node("Div", [moved, graph.const(size * 1.0, "size")])
-        grown = graph.node("Mul", [graph.node("Exp", [places(graph, x, 2, 4)]), graph.const(own, "biases")])
+        place, size, biases = self.frame(h, w)
+        moved = graph.node("Add", [graph.node("Sigmoid", [places(graph, x, 0, 2)]), graph.const(place, "places")])
+        centre = graph.node("Div", [moved, graph.const(size, "size")])
+        grown = graph.node("Mul", [graph.node("Exp", [places(graph, x, 2, 4)]), graph.const(biases / size, "biases")])
         found = graph.node("Reshape", [yolo.onnx_corners(graph, centre, grown), ints(graph, 0, count, 4)])
         chances = graph.node("Softmax", [places(graph, x, 5, 5 + p.num_classes)], axis=-1)
         likely = graph.node("ReduceMax", [chances], axes=[-1], keepdims=1)

@@ -37,18 +37,18 @@ def check_shapes(layer: Layer, predicted: Shape, labels: Shape, boxes_: int, cla
         raise layer.shape_error(f"labels must be ({predicted[0]}, ..., 5), as AnnotatedData makes them, not {labels}")
 
 
-def true_boxes(layer: Layer, rows: Tensor, classes: int) -> tuple[Tensor, Tensor]:
-    """Of an image's labels (G, 5), class and box: the boxes before the first without an x, by which negatives are
-    chosen; and the rows before the first without a width, which are learnt. LayerError for what is no class or place.
+def true_boxes(layer: Layer, rows: Tensor, classes: int) -> tuple[int, int]:
+    """Of an image's labels (G, 5), class and box, how many come before the first without an x: negatives are chosen by
+    these; and before the first without a width: these are learnt. LayerError for what is no class or place.
     """
-    numbers = rows.detach().tolist()
+    numbers = rows.tolist()
     seen = next((i for i, row in enumerate(numbers) if not row[1]), len(numbers))
     learnt = next((i for i, row in enumerate(numbers) if not row[3]), len(numbers))
     for label, x, y, _, _ in numbers[:learnt]:
         if not 0 <= label < classes or not 0 <= x < 1 or not 0 <= y < 1:
             raise layer.error(f"a true box of class {label:g} at ({x:g}, {y:g}): classes are 0 to {classes - 1}, and a "
                               "centre lies inside the image")  # fmt: skip
-    return rows[:seen, 1:], rows[:learnt]
+    return seen, learnt
 
 
 def best_overlap(found: Tensor, true: Tensor) -> Tensor:

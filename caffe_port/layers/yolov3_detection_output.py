@@ -63,7 +63,7 @@ class Yolov3DetectionOutput(Layer):
         mask = p.mask[index * p.num_box : (index + 1) * p.num_box]
         size = np.array([width, height], np.float64)
         own = np.array(p.biases, np.float64)[: len(p.biases) // 2 * 2].reshape(-1, 2)[list(mask)]
-        return yolo.grid(height, width)[:, None].astype(np.float64), size, own / (size * p.anchors_scale[index])
+        return yolo.grid(height, width)[:, None], size, own / (size * p.anchors_scale[index])
 
     def forward(self, *bottoms: Tensor) -> Tensor:
         p = self.param.yolov3_detection_output_param
@@ -84,7 +84,7 @@ class Yolov3DetectionOutput(Layer):
         p, step, end = self.param.yolov3_detection_output_param, self.coordinates // 4, self.coordinates
         n, _, h, w = x.shape
         x = x.reshape(n, p.num_box, end + 1 + p.num_classes, h * w).permute(0, 3, 1, 2)
-        place, size, own = (torch.from_numpy(a).to(x) for a in self.frame(index, h, w))
+        place, size, own = self.made_once(x, self.frame, index, h, w)
         raw = x[..., 0:end:step]
         corners = yolo.corners((raw[..., :2].sigmoid() + place) / size, raw[..., 2:].exp() * own)
         sure = x[..., end : end + 1].sigmoid()

@@ -297,7 +297,7 @@ class Solver:
     def test(self, index: int = 0) -> Scores | Detections | None:
         """test_iter batches of one test net with the train net's blobs; its mean outputs are logged. None: stopped.
 
-        With `eval_type: "detection"`, the mean average precision of its outputs, and of each class if wanted.
+        With `eval_type: "detection"`, the mean average precision of its outputs: see Detections.
         """
         log.info("solver.cpp:347", f"Iteration {self.iter}, Testing net (#{index})")
         net = self.test_nets[index]
@@ -321,9 +321,9 @@ class Solver:
                 scores.add(result.outputs)
         if self.param.test_compute_loss:
             log.info("solver.cpp:401", f"Test loss: {loss / max(scores.batches, 1):g}")
-        if isinstance(scores, Detections) and self.param.show_per_class_result:
-            for line in scores.class_lines():
-                log.info("solver.cpp:540", line)
+        if isinstance(scores, Detections):
+            scores.log(self.param.show_per_class_result)
+            return scores
         for i, line in enumerate(scores.lines(net.loss_weights)):
             log.info("solver.cpp:414", f"    Test net output #{i}: {line}")
         return scores

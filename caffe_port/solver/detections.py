@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 
 import numpy as np
 from torch import Tensor
 
+from caffe_port import log
 from caffe_port.errors import DataError
 
 Label = int
@@ -19,7 +20,7 @@ class Detections:
     An output has rows (-1, class, true boxes, -1, -1) and (image, class, score, right, wrong); one that is neither
     right nor wrong does not count. The mean is over all classes that such an output names; one without a true box or
     without a detection has 0. Source: `Solver::TestDetection` and `ComputeAP` of SSD (Liu et al., 2016), which print
-    nothing where there is no detection at all; here it is 0.
+    nothing, not even warnings, where there is no detection at all; here the mean is 0.
     """
 
     def __init__(self, version: str) -> None:
@@ -66,16 +67,17 @@ class Detections:
         precision = right.astype(np.float32) / np.arange(1, len(right) + 1, dtype=np.float32)
         return float(AP_VERSIONS[self.version](recall, precision))
 
-    def class_lines(self) -> Iterator[str]:
-        """One line a class."""
-        for precisions in self.precisions().values():
+    def log(self, per_class: bool) -> None:
+        """Log the mean over the classes of each output; before it its classes, if wanted, and a warning for each class
+        of which no detection counts."""
+        for i, (name, precisions) in enumerate(self.precisions().items()):
             for label, value in precisions.items():
-                yield f"class{label}: {value:g}"
-
-    def lines(self, weights: Mapping[str, float]) -> Iterator[str]:
-        """One line an output: the mean over its classes."""
-        for name, precisions in self.precisions().items():
-            yield f"{name} = {sum(precisions.values()) / max(1, len(precisions)):g}"
+                if label not in self.found[name]:
+                    log.warn("solver.cpp:524", f"Missing true_pos for label: {label}")
+                elif per_class:
+                    log.info("solver.cpp:540", f"class{label}: {value:g}")
+            mean = sum(precisions.values()) / max(1, len(precisions))
+            log.info("solver.cpp:546", f"    Test net output #{i}: {name} = {mean:g}")
 
 
 def eleven_points(recall: np.ndarray, precision: np.ndarray) -> float:

@@ -20,7 +20,13 @@ PLACE = torch.device("meta")
 _aten = torch.ops.aten
 # An index may lie on the host, and numbers go to and fro here: the operations that CUDA too lets cross.
 CROSSING = {_aten._to_copy.default, _aten.copy_.default, _aten._local_scalar_dense.default}
+WAITING = {_aten.nonzero.default, _aten.masked_select.default, _aten.bincount.default, _aten.equal.default,
+           _aten.repeat_interleave.Tensor, _aten._unique2.default, _aten.unique_dim.default,
+           _aten.unique_consecutive.default, _aten._local_scalar_dense.default}  # fmt: skip
 INDEXING = {_aten.index.Tensor, _aten.index_put.default, _aten.index_put_.default, _aten._index_put_impl_.default}
+
+crossed: list[tuple[str, str]] = []
+"""What stops a GPU, in order: "there", a copy from the host; "back", values or their number that the host waits for."""
 
 
 class FarTensor(torch.Tensor):
@@ -76,12 +82,14 @@ class Far(TorchFunctionMode):
             index = args[1] if isinstance(args[1], tuple) else (args[1],)
             return func(args[0], tuple(torch.tensor(i) if isinstance(i, list) else i for i in index))
         if func is torch.Tensor.tolist and isinstance(args[0], FarTensor):
+            crossed.append(("back", "tolist"))
             return args[0].inner.tolist()
         return func(*args, **kwargs)
 
 
 def run(func: Any, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Any:
     """One operation of torch, on the CPU, refused where the devices do not fit."""
+    _note(func, args, kwargs)
     flat = [value for value in tree_flatten((args, kwargs))[0] if isinstance(value, torch.Tensor)]
     far = [value for value in flat if isinstance(value, FarTensor)]
     near = [value for value in flat if not isinstance(value, FarTensor)]
@@ -111,3 +119,23 @@ def run(func: Any, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Any:
 
 def _host_index(func: Any, value: torch.Tensor) -> bool:
     return func in INDEXING and value.dtype in (torch.int64, torch.bool)
+
+
+def _note(func: Any, args: Sequence[Any], kwargs: Mapping[str, Any]) -> None:
+    name = str(func).removeprefix("aten.")
+    if func in (_aten._to_copy.default, _aten.copy_.default):
+        source = args[0 if func is _aten._to_copy.default else 1]
+        to = kwargs.get("device") or args[0].device
+        if isinstance(source, FarTensor) != (torch.device(to) == PLACE):
+            crossed.append(("back" if isinstance(source, FarTensor) else "there", name))
+    elif func in WAITING and isinstance(args[0], FarTensor):
+        crossed.append(("back", name))
+    elif func is _aten.where.self and len({isinstance(value, FarTensor) for value in args}) == 2:
+        crossed.append(("there", name))  # even a single number, which arithmetic takes along with the kernel
+    elif func in INDEXING and isinstance(args[0], FarTensor):
+        index = [i for i in args[1] if i is not None]
+        if any(not isinstance(i, FarTensor) for i in index):
+            crossed.append(("there", name))
+        filled = len(args) > 2 and args[2].numel() == 1  # which CUDA does without a count of them
+        if any(i.dtype in (torch.bool, torch.uint8) for i in index) and not filled:
+            crossed.append(("back", name))

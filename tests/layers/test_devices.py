@@ -7,6 +7,7 @@ too: on CUDA for each case, on the stand-in for the first of each layer.
 from __future__ import annotations
 
 import importlib
+import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
@@ -19,13 +20,32 @@ from torch import Tensor
 
 from caffe_port.islands import Islands
 from caffe_port.net import Net, without_tf32
-from tests.layers.far import PLACE, Far, FarTensor
+from tests.layers.far import PLACE, Far, FarTensor, crossed
 from tests.layers.runner import Case, close, feed, make, outputs
 
 FAR = "far"
 PLACES = [FAR, "cuda"] if torch.cuda.is_available() else [FAR]
 # The stand-in computes with the CPU's own kernels. CUDA sums in other orders: float32 of a few thousand terms.
 TOLERANCE = {FAR: 1e-6, "cuda": 1e-4}
+
+# What makes every pass of a layer stop a GPU: values that the host waits for ("back"), and copies from it ("there").
+STOPS = {
+    "BoxGroupOutput": "back: suppression asks for the next box, and rows of the top depend on values",
+    "BoxOutput": "back: as BoxGroupOutput",
+    "DetectionEvaluate": "back, there: counted by the host, as in its Caffe",
+    "DetectionOutput": "back: suppression, which its Caffe does on the host, and rows of the top",
+    "Filter": "back: rows of the top",
+    "MultiBoxLoss": "back: matching and mining, which its Caffe does on the host",
+    "PSROIPooling": "back: which regions lie in an image",
+    "Proposal": "back: as DetectionOutput",
+    "Python": "back, there: its code is the host's",
+    "ROIAlign": "back: as PSROIPooling, and how many samples a bin has",
+    "ROIPooling": "back: how large the largest window is",
+    "RegionLoss": "back: the true boxes, by which the loss is put together",
+    "YoloDetectionOutput": "back: as DetectionOutput",
+    "Yolov3": "back, there: as RegionLoss; with another iou_loss than MSE the host computes",
+    "Yolov3DetectionOutput": "back: as DetectionOutput",
+}
 
 
 def tables() -> Iterator[Any]:
@@ -99,6 +119,53 @@ def test_same_as_on_the_cpu(case: Case, place: str, first: bool) -> None:
     for name, value in got.items():
         tolerance = max(case.tolerance, TOLERANCE[place])
         close(value.detach().cpu().numpy(), want[name].detach().numpy(), tolerance, f"{name} on {place}", case)
+
+
+def by_type() -> dict[str, list[Case]]:
+    found: dict[str, list[Case]] = {}
+    for case, place, _ in (table.values for table in tables()):
+        if place == FAR:
+            found.setdefault(re.findall(r'type: "(\w+)"', case.layer)[0], []).append(case)
+    return found
+
+
+@pytest.mark.parametrize(("kind", "cases"), [pytest.param(*item, id=item[0]) for item in by_type().items()])
+def test_what_stops_a_gpu_from_the_second_pass_on(kind: str, cases: list[Case]) -> None:
+    met: dict[str, str] = {}
+    for case in cases:
+        with on(FAR) as move:
+            net = move(make(case))
+            bottoms = {name: move(value).requires_grad_() for name, value in feed(case, torch.float32).items()}
+            for _ in range(2):
+                crossed.clear()
+                tops = [top for top in outputs(net, bottoms) if top.requires_grad]
+                if tops and case.gradient is not False:
+                    torch.autograd.backward(tops, [torch.ones_like(top) for top in tops])
+            met |= {way: f"{case.name}: {operation}" for way, operation in crossed}
+    assert sorted(met) == sorted(way for way in ("back", "there") if way in STOPS.get(kind, "").split(":")[0]), met
+
+
+@pytest.mark.parametrize(("operation", "ways"), [
+    (lambda x, near: x.sum() * near.sum(), []),  # a number of the host goes along with the kernel
+    (lambda x, near: near.to(PLACE), ["there"]),
+    (lambda x, near: x.copy_(near), ["there"]),
+    (lambda x, near: x.new_tensor([1, 2]), ["there"]),
+    (lambda x, near: x[[1, 0]], ["there"]),
+    (lambda x, near: torch.where(x > 0, x, near.sum()), ["there"]),
+    (lambda x, near: torch.where(x > 0, x, 0), []),
+    (lambda x, near: x.cpu(), ["back"]),
+    (lambda x, near: x.tolist(), ["back"]),
+    (lambda x, near: bool((x > 0).any()), ["back"]),
+    (lambda x, near: x[x > 0], ["back"]),
+    (lambda x, near: x.index_put_((x > 0,), x[0]), []),
+    (lambda x, near: x.nonzero(), ["back"]),
+])  # fmt: skip
+def test_the_stand_in_notes_what_stops_cuda(operation: Callable[[Tensor, Tensor], Any], ways: list[str]) -> None:
+    with on(FAR) as move:
+        x, near = move(torch.ones(3)), torch.ones(3)
+        crossed.clear()
+        operation(x, near)
+        assert [way for way, _ in crossed] == ways
 
 
 def test_the_stand_in_refuses_what_cuda_refuses() -> None:

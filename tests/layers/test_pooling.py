@@ -10,6 +10,7 @@ import pytest
 import torch
 
 from caffe_port.errors import LayerError, ShapeError
+from caffe_port.layers.base import Layer
 from caffe_port.layers.pool_window import Window, ave_pool, max_pool, out_len
 from caffe_port.net import Net
 from caffe_port.proto import caffe_pb2, text
@@ -189,7 +190,8 @@ def test_grid(pool, ceil):
         data = rng.integers(-3, 4, (1, 2, height, width)).astype(float)  # whole numbers: many ties
         x = torch.tensor(data, requires_grad=True)
         window = Window(kernel, stride, pad, ceil)
-        top, index = max_pool(x, window) if pool == "MAX" else (ave_pool(x, window), None)
+        layer = Layer(caffe_pb2.LayerParameter())
+        top, index = max_pool(x, window) if pool == "MAX" else (ave_pool(layer, x, window), None)
         value, mask, gradient = transcribed(data, kernel, stride, pad, ceil, pool)
         where = f"kernel {kernel}, stride {stride}, pad {pad}, plane {data.shape[2:]}"
         assert tuple(top.shape[2:]) == window.counts(data.shape[2:]) == value.shape[2:], where

@@ -26,13 +26,34 @@ ONE = {
 
 
 @pytest.mark.parametrize("version", AP_VERSIONS)
-def test_of_two_batches(version):
+def test_of_two_batches(version, capsys):
     scores = Detections(version)
     for rows in (FIRST, SECOND):
         scores.add({"eval": torch.tensor(rows).reshape(1, 1, -1, 5)})
     assert scores.precisions()["eval"] == pytest.approx({1: ONE[version], 2: 0, 3: 0}, rel=1e-6)
-    assert list(scores.lines({})) == [f"eval = {ONE[version] / 3:g}"]
-    assert list(scores.class_lines()) == [f"class1: {ONE[version]:g}", "class2: 0", "class3: 0"]
+    one, missing = f"Isolver.cpp:540] class1: {ONE[version]:g}", "Wsolver.cpp:524] Missing true_pos for label: 3"
+    mean = f"Isolver.cpp:546]     Test net output #0: eval = {ONE[version] / 3:g}"
+    for per_class, lines in ((True, [one, "Isolver.cpp:540] class2: 0", missing, mean]), (False, [missing, mean])):
+        scores.log(per_class)
+        assert said(capsys) == lines
+
+
+def said(capsys) -> list[str]:
+    """Lines of the log: severity, place and message."""
+    return [line[0] + line.split(maxsplit=3)[3] for line in capsys.readouterr().err.splitlines()]
+
+
+def test_each_output_has_its_classes_before_it(capsys):
+    scores = Detections("Integral")
+    scores.add({"one": torch.tensor([[-1.0, 1, 1, -1, -1], [-1, 2, 1, -1, -1], [0, 2, 0.5, 1, 0]]),
+                "two": torch.tensor([[-1.0, 1, 2, -1, -1], [0, 1, 0.5, 1, 0]]),
+                "nothing": torch.tensor([[-1.0, 1, 1, -1, -1], [0, 1, 0.5, 0, 0]])})  # fmt: skip
+    scores.log(per_class=True)
+    assert [line.split("] ")[1] for line in said(capsys)] == [
+        "Missing true_pos for label: 1", "class2: 1", "    Test net output #0: one = 0.5",
+        "class1: 0.5", "    Test net output #1: two = 0.5",
+        "Missing true_pos for label: 1", "    Test net output #2: nothing = 0",
+    ]  # fmt: skip
 
 
 @pytest.mark.parametrize(("version", "wanted"), [("MaxIntegral", 2 / 3), ("Integral", (1 / 2 + 2 / 3) / 2)])
@@ -77,11 +98,10 @@ def test_a_solver_logs_it(tmp_path, monkeypatch, capsys):
         file["true"] = np.array([[[[0, 1, 0, *box, 0], [0, 2, 0, *other, 0]]], [[[0, 1, 0, *box, 0], [-1] * 8]]], "f4")
     (tmp_path / "list.txt").write_text("data.h5\n")
     Solver(valley.write(tmp_path, SETTINGS, net=TESTED), log_nets=False).solve()
-    lines = [line.split("] ", 1)[1] for line in capsys.readouterr().err.splitlines()]
-    said = [line for line in lines if line.startswith("class") or "mAP" in line]
+    lines = [line.split("] ", 1)[1] for line in said(capsys) if "class1" in line or "label" in line or "mAP" in line]
     one = 2 / 3  # wrong, right, right: at every recall 2/3 is the best
-    assert said[:3] == [f"class1: {one:g}", "class2: 0", f"    Test net output #0: mAP = {one / 2:g}"]
-    assert len(said) == 6
+    wanted = [f"class1: {one:g}", "Missing true_pos for label: 2", f"    Test net output #0: mAP = {one / 2:g}"]
+    assert lines == 2 * wanted
 
 
 @pytest.mark.parametrize(("settings", "message"), [
