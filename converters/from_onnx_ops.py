@@ -308,6 +308,8 @@ NO_FORM = {
     "Ceil": "no stock layer rounds", "Floor": "no stock layer rounds", "Round": "no stock layer rounds",
     "GridSample": "no stock layer reads at computed places (FlowWarp is a fork's)",
     "GRU": "no stock layer has its gates",
+    "IsNaN": "no stock layer tells NaN from numbers",
+    "Loop": "no stock layer runs until something holds",
     "MaxRoiPool": "regions are pooled by a fork's layer only, ROIPooling",
     "NonMaxSuppression": "boxes are suppressed by forks' layers only, DetectionOutput and Proposal",
     "RNN": "the stock layer of this name squashes its outputs once more",

@@ -6,7 +6,7 @@ that layers make up in between is `<layer>/<hint>`. No name is given twice. Equa
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -66,6 +66,23 @@ class GraphBuilder:
         name = _unused(self._scope, f"{self._scope}/{op}", self._node_names)
         self.nodes.append(self._helper.make_node(op, list(inputs), names, name=name, **attributes))
         return names[0] if len(names) == 1 else names
+
+    def loop(self, most: str, state: str, body: Callable[[str], Sequence[str]]) -> list[str]:
+        """The nodes of the body become a graph of their own, which reads by name what is outside."""
+        outside, self.nodes = self.nodes, []
+        given = [self.fresh(hint) for hint in ("round", "goes_on", "state")]
+        try:
+            made = body(given[-1])
+        finally:
+            inside, self.nodes = self.nodes, outside
+        of_type, untyped = self._helper.make_tensor_value_info, self._helper.make_empty_tensor_value_info
+        number, truth = of_type(given[0], 7, ()), of_type(given[1], 9, ())  # INT64, BOOL; the rest follows from outside
+        graph = self._helper.make_graph(
+            inside, self.fresh("body"), [number, truth, untyped(given[2])], list(map(untyped, made))
+        )
+        begin = self.const(np.array(True), "begin")
+        names: list[str] = self.node("Loop", [most, begin, state], [self.fresh("loop") for _ in made[1:]], body=graph)
+        return names
 
     def const(self, array: np.ndarray, hint: str = "const") -> str:
         array = np.asarray(array)

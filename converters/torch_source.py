@@ -12,7 +12,7 @@ from __future__ import annotations
 import inspect
 import keyword
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -172,11 +172,17 @@ class _Writer:
     def _operators(self, node: Node) -> None:
         builder, first = self._builder, len(self._builder.nodes)
         builder.write(node.layer, [self.names[b.id] for b in node.bottoms], [self.names[t.id] for t in node.tops])
-        protos = builder.nodes[first:]
-        types = cache(lambda: builder.types(protos))
+        self._lines(node, builder.nodes[first:], "        ")
+
+    def _lines(self, node: Node, protos: Sequence[Any], indent: str) -> None:
+        """One line of `forward` a node; of a Loop, those of a Python loop."""
+        types = cache(lambda: self._builder.types(protos))
         shapes = {self.names[t.id]: t.shape for t in node.tops}
         for proto in protos:
-            op = Op(proto, self._operand, builder.initializers, types, shapes.get(proto.output[0]))
+            if proto.op_type == "Loop":
+                self._loop(node, proto, indent)
+                continue
+            op = Op(proto, self._operand, self._builder.initializers, types, shapes.get(proto.output[0]))
             try:
                 line = expression(op)
             except Unwritable as e:
@@ -186,7 +192,27 @@ class _Writer:
                 self.helpers.update(dict.fromkeys(_text_of(function) for function in used))
             targets = ", ".join(self._target(name) for name in proto.output)
             if line != targets:
-                self.forward.append(f"        {targets} = {line}")
+                self.forward.append(f"{indent}{targets} = {line}")
+
+    def _loop(self, node: Node, proto: Any, indent: str) -> None:
+        """A Loop as GraphBuilder.loop makes it: it begins, has one state, and gives something in every round."""
+        (body,) = (attribute.g for attribute in proto.attribute)
+        goes_on, state, *given = (self._target(value.name) for value in body.output)
+        before, last = self._target(body.input[2].name), self._target(proto.output[0])
+        rounds = self._target(body.input[0].name)
+        self.forward += [
+            f"{indent}{before}, {rounds} = {self._operand(proto.input[2])}, []",
+            f"{indent}for _ in range({self._operand(proto.input[0])}):",
+        ]
+        self._lines(node, body.node, f"{indent}    ")
+        self.forward += [
+            f"{indent}    {before} = {state}",
+            f"{indent}    {rounds}.append(({', '.join(given)},))",
+            f"{indent}    if not {goes_on}:",
+            f"{indent}        break",
+            f"{indent}{last} = {before}",
+            f"{indent}{', '.join(map(self._target, proto.output[1:]))} = map(torch.stack, zip(*{rounds}))",
+        ]
 
     def _target(self, name: str) -> str:
         return self.variable(self._variables.get(name, name))

@@ -49,6 +49,11 @@ class OnnxGraph(Protocol):
     def shape(self, value: str) -> Shape:
         """The shape that our shape rules gave a bottom (its batch size may be made dynamic: never write it down)."""
 
+    def loop(self, most: str, state: str, body: Callable[[str], Sequence[str]]) -> list[str]:
+        """A Loop of `most` rounds. `body` writes one, from the name of the state to those of: whether there is another
+        round, the next state, what each round gives. Names of: the last state, what the rounds gave, one after the
+        other along a new first axis."""
+
     def fresh(self, hint: str) -> str:
         """A value name that nobody has yet."""
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import Any, ClassVar
 
+import numpy as np
 import torch
 from torch import Tensor
 
-from caffe_port.layers import suggested_boxes
+from caffe_port.layers import detection_onnx, suggested_boxes, suggested_boxes_onnx
 from caffe_port.layers.base import Layer, Shape, numbers, register
 
 
@@ -77,3 +78,25 @@ class BoxGroupOutput(Layer):
             fits = ~mine.isnan()
             found.append(suggested_boxes.best(these[fits], mine[fits], p, pixels=1))
         return suggested_boxes.tops(self, found, bottoms[0])
+
+    def onnx(self, graph: Any, bottoms: list[str], tops: list[str]) -> None:
+        p, number = self.param.box_group_output_param, detection_onnx.number
+        all_boxes, all_scores, count = [], [], 0
+        for scores, offsets, group in zip(bottoms[::2], bottoms[1::2], p.box_group_param, strict=True):
+            fields = list(zip(group.field_w, group.field_h, strict=True))
+            _, _, height, width = shape = graph.shape(offsets)
+            low, size = suggested_boxes_onnx.spread(graph, self, p, offsets, shape, fields, group.stride)
+            image = graph.const(np.array([width * group.stride, height * group.stride], np.float32), "image")
+            high = graph.node("Sub", [graph.node("Add", [low, size]), number(graph, 1)])
+            low, high = graph.node("Max", [low, number(graph, 0)]), graph.node("Min", [high, image])
+            cut = graph.node("Add", [graph.node("Sub", [high, low]), number(graph, 1)])
+            background = graph.node("Gather", [scores, detection_onnx.ints(graph, 0)], axis=1)
+            score = graph.node("Sub", [number(graph, 1), background])
+            score = suggested_boxes_onnx.numbers_only(graph, score, offsets)
+            score = detection_onnx.reshape(graph, score, -1, 1, len(fields) * height * width)
+            all_boxes.append(graph.node("Concat", [low, high], axis=2))
+            all_scores.append(suggested_boxes_onnx.fitting(graph, p, score, cut))
+            count += len(fields) * height * width
+        found, ranked = graph.node("Concat", all_boxes, axis=1), graph.node("Concat", all_scores, axis=2)
+        kept = suggested_boxes_onnx.best(graph, p, found, ranked, count, pixels=1)
+        suggested_boxes_onnx.tops(graph, kept, found, ranked, tops)

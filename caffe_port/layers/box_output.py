@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import Any, ClassVar
 
+import numpy as np
 import torch
 from torch import Tensor
 
-from caffe_port.layers import suggested_boxes
+from caffe_port.layers import detection_onnx, suggested_boxes, suggested_boxes_onnx
 from caffe_port.layers.base import Layer, Shape, numbers, register
+from caffe_port.layers.reverse import onnx_reverse
 
 
 @register()
@@ -73,3 +75,27 @@ class BoxOutput(Layer):
             fits = ~mine.isnan()
             found.append(suggested_boxes.best(these[fits], mine[fits], p, pixels=0))
         return suggested_boxes.tops(self, found, maps[0])
+
+    def onnx(self, graph: Any, bottoms: list[str], tops: list[str]) -> None:
+        p, ints = self.param.box_output_param, detection_onnx.ints
+        all_boxes, all_scores, count = [], [], 0
+        for x, wide, high, rate in zip(bottoms, p.field_w, p.field_h, p.downsample_rate, strict=True):
+            _, channels, height, width = shape = graph.shape(x)
+            background, others, moves = graph.node("Split", [x, ints(graph, 1, channels - 5, 4)], 3, axis=1)
+            low, size = suggested_boxes_onnx.spread(graph, self, p, moves, shape, [(wide, high)], rate)
+            image = graph.const(np.array([width * rate, height * rate], np.float32), "image")
+            low = graph.node("Max", [low, detection_onnx.number(graph, 0)])
+            size = graph.node("Min", [size, graph.node("Sub", [image, low])])
+            likely = graph.node("ReduceMax", [others], axes=[1], keepdims=1)
+            score = suggested_boxes_onnx.numbers_only(graph, graph.node("Sub", [likely, background]), x)
+            score = detection_onnx.reshape(graph, score, 0, 1, -1)
+            all_boxes.append(graph.node("Concat", [low, graph.node("Add", [low, size])], axis=2))
+            all_scores.append(suggested_boxes_onnx.fitting(graph, p, score, size))
+            count += height * width
+        # Turned round, as in forward: ONNX takes the first of equal scores.
+        found, scores = (
+            onnx_reverse(graph, graph.node("Concat", parts, axis=axis), [axis])
+            for parts, axis in ((all_boxes, 1), (all_scores, 2))
+        )
+        kept = suggested_boxes_onnx.best(graph, p, found, scores, count, pixels=0)
+        suggested_boxes_onnx.tops(graph, kept, found, scores, tops)

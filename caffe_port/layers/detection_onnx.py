@@ -129,14 +129,20 @@ def best_of_image(graph: Any, kept: str, scores: str, count: int, places: int) -
     return graph.node("Compress", [kept, chosen], axis=0)
 
 
+def parts(graph: Any, kept: str, found: str, scores: str, each_class: bool = False) -> tuple[str, str, str]:
+    """Of `kept`: images and scores (M, 1), and corners (M, 4) of the boxes `found`, one or one a class."""
+    image, box = (graph.node("Gather", [kept, ints(graph, *columns)], axis=1) for columns in ((0,), (0, 2)))
+    score = graph.node("Unsqueeze", [graph.node("GatherND", [scores, kept]), ints(graph, 1)])
+    corners = graph.node("GatherND", [found, kept if each_class else box])
+    return graph.node("Cast", [image], to=FLOAT), score, corners
+
+
 def rows(
     graph: Any, kept: str, found: str, scores: str, labels: str, tops: list[str], each_class: bool = False
 ) -> None:
     """The top (1, 1, M, 7) of `kept`, of boxes, scores and labels (M, 1), or rows that say that there is nothing."""
-    image, box = (graph.node("Gather", [kept, ints(graph, *columns)], axis=1) for columns in ((0,), (0, 2)))
-    score = graph.node("Unsqueeze", [graph.node("GatherND", [scores, kept]), ints(graph, 1)])
-    corners = graph.node("GatherND", [found, kept if each_class else box])
-    full = graph.node("Concat", [graph.node("Cast", [image], to=FLOAT), labels, score, corners], axis=1)
+    image, score, corners = parts(graph, kept, found, scores, each_class)
+    full = graph.node("Concat", [image, labels, score, corners], axis=1)
     images, count = (graph.node("Shape", [value], start=0, end=1) for value in (scores, kept))
     none = graph.node("Cast", [graph.node("Equal", [count, ints(graph, 0)])], to=INT64)
     lacking = graph.node("Squeeze", [graph.node("Mul", [images, none])])

@@ -34,11 +34,10 @@ class Reverse(Layer):
         onnx_reverse(graph, bottoms[0], self.axes(len(graph.shape(bottoms[0]))), tops)
 
 
-def onnx_reverse(graph: OnnxGraph, x: str, axes: list[int], tops: list[str]) -> None:
-    """Slices with step -1; with no axis the identity."""
+def onnx_reverse(graph: OnnxGraph, x: str, axes: list[int], tops: list[str] | int = 1) -> str:
+    """Slices with step -1; with no axis the identity. The name of the value."""
     if not axes:
-        graph.node("Identity", [x], tops)
-        return
+        return str(graph.node("Identity", [x], tops))
     count, least = len(axes), np.iinfo(np.int64).min
     values = ([-1] * count, [least] * count, axes, [-1] * count)
-    graph.node("Slice", [x, *(graph.const(np.array(v, np.int64), "slice") for v in values)], tops)
+    return str(graph.node("Slice", [x, *(graph.const(np.array(v, np.int64), "slice") for v in values)], tops))

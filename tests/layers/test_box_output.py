@@ -11,7 +11,7 @@ from tests.layers.runner import Case, inputs, make, run
 
 REG = "bbox_reg_param { " + "bbox_mean: 0.1 " * 4 + "bbox_std: 0.2 " * 2 + "bbox_std: 0.5 " * 2 + "}"
 MAPS = [((12, 20), 4), ((30, 18), 8)]  # (wide, high), the distance of places
-NOBODY, ONNX = "it has no such layer", "it has no ONNX form"
+NOBODY, IN = "it has no such layer", "no stock layer tells NaN from numbers"
 
 
 def area(box, pixels):
@@ -77,10 +77,12 @@ RNG = np.random.default_rng(4)
 SHAPES = [(2, 7, 5, 6), (2, 7, 3, 4)]
 TIES = [np.round(RNG.normal(size=shape) * 2) / 2 for shape in SHAPES]
 NONE = [np.zeros(shape) for shape in SHAPES]
+LAST = [np.stack([np.zeros(shape[1:]), RNG.normal(size=shape[1:])]) for shape in SHAPES]
+FAR = [np.concatenate([RNG.normal(size=(2, 3, *s[2:])), RNG.normal(size=(2, 4, *s[2:])) * 3], 1) for s in SHAPES]
 
 
 def row(name, layer, found, given, tops=2):
-    return Case(name, layer, given, found, tops=tops, onnx=ONNX, opencv=NOBODY)
+    return Case(name, layer, given, found, tops=tops, opencv=NOBODY)
 
 
 FREE = [
@@ -94,6 +96,14 @@ FREE = [
     row("maps, no box", maps(fg=1), of_maps(fg=1), NONE),
     *(row(f"maps, {kind}", maps(more=f'nms_type: "{kind}" iou_thr: 0.4'), of_maps(kind=kind, thr=0.4), SHAPES)
       for kind in ("IOMU", "IOFU")),
+    *(row(f"maps, {kind}, few, ties", maps(more=f'nms_type: "{kind}" iou_thr: 0.2 max_nms_num: 30 max_post_nms_num: 7'),
+          of_maps(kind=kind, thr=0.2, before=30, after=7), TIES) for kind in ("IOU", "IOMU", "IOFU")),
+    *(row(f"maps, {kind}, no overlap is too little", maps(more=f'nms_type: "{kind}" iou_thr: -0.5'),
+          of_maps(kind=kind, thr=-0.5), SHAPES) for kind in ("IOU", "IOFU")),
+    *(row(f"maps, {kind}, inverted boxes", maps(least=-30, more=f'nms_type: "{kind}" iou_thr: 0.1'),
+          of_maps(kind=kind, thr=0.1, least=-30), FAR) for kind in ("IOU", "IOMU")),
+    *(row(f"maps, {kind}, one image has none", maps(fg=0.5, more=f'nms_type: "{kind}"'), of_maps(fg=0.5, kind=kind),
+          LAST) for kind in ("IOU", "IOMU")),
 ]
 test_free = run_free(FREE)
 ONE = [shape[1:] for shape in SHAPES]
@@ -101,11 +111,11 @@ CASES = [
     row("one box", maps(more="max_post_nms_num: 1"), of_maps(after=1), [RNG.normal(size=(1, *shape)) for shape in ONE]),
     row("no box", maps(fg=1, more="max_post_nms_num: 1"), of_maps(fg=1), [np.zeros((1, *shape)) for shape in ONE]),
 ]
-test_cases = run(CASES)
+test_cases = run(CASES, onnx_in=IN)
 
 
 def test_the_cases_suppress_something():
-    found = {case.name: len(case.reference(inputs(case), [])[0]) for case in FREE if "no box" not in case.name}
+    found = {case.name: len(case.reference(inputs(case), [])[0]) for case in FREE if "no " not in case.name}
     assert all(5 <= n < 84 for n in found.values()), found
 
 
