@@ -30,6 +30,15 @@ def array_to_blobproto(array: np.ndarray, diff: np.ndarray | None = None) -> Any
     return blob
 
 
+def arraylist_to_blobprotovector_str(arraylist: Sequence[np.ndarray]) -> bytes:
+    """The bytes of a BlobProtoVector."""
+    return caffe_pb2.BlobProtoVector(blobs=[array_to_blobproto(array) for array in arraylist]).SerializeToString()
+
+
+def blobprotovector_str_to_arraylist(str: bytes) -> list[np.ndarray]:
+    return [blobproto_to_array(blob) for blob in caffe_pb2.BlobProtoVector.FromString(str).blobs]
+
+
 def array_to_datum(array: np.ndarray, label: int | None = None) -> Any:
     """C x H x W into a Datum: bytes for uint8, float_data for anything else."""
     if array.ndim != 3:
@@ -174,6 +183,8 @@ class Transformer:
 
     def set_transpose(self, name: str, order: tuple[int, ...]) -> None:
         self._check(name)
+        if len(order) != len(self.inputs[name]) - 1:
+            raise ValueError("the transpose order needs as many entries as the input has axes after the first")
         self.transpose[name] = order
 
     def set_channel_swap(self, name: str, order: tuple[int, ...]) -> None:
