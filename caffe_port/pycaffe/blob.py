@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import operator
+
 import numpy as np
 
 from caffe_port.blob import Blob as TensorBlob
@@ -30,4 +32,4 @@ class Blob(NamedAxes):
 
     def reshape(self, *shape: int) -> None:
         host.settle()
-        self._blob.reshape(shape)
+        self._blob.reshape([operator.index(dim) for dim in shape])

@@ -20,7 +20,7 @@ def in_reach(tensor: Tensor) -> bool:
 
 def array_of(tensor: Tensor) -> np.ndarray:
     """The same array for the same memory until the next `settle`: nets may share a blob."""
-    tensor = tensor.data  # not detach(): autograd must not count what is written here as a change, as it cannot on a CPU
+    tensor = tensor.data  # not detach(): autograd must not count what is written as a change, as on a CPU
     if in_reach(tensor):
         return tensor.numpy()
     key = tensor.data_ptr(), tensor.shape

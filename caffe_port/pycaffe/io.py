@@ -15,7 +15,8 @@ from caffe_port.proto import caffe_pb2
 
 
 def blobproto_to_array(blob: Any, return_diff: bool = False) -> np.ndarray:
-    values = np.array(blob.diff if return_diff else blob.data, dtype=np.float32)
+    """The blob's shape, float64 as pycaffe's. ValueError: more or fewer numbers than the shape says."""
+    values = np.array(blob.diff if return_diff else blob.data, dtype=np.float64)
     if blob.HasField("num") or blob.HasField("channels") or blob.HasField("height") or blob.HasField("width"):
         return values.reshape(blob.num, blob.channels, blob.height, blob.width)
     return values.reshape(tuple(blob.shape.dim))

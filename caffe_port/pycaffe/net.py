@@ -26,6 +26,10 @@ from caffe_port.pycaffe.blob import Blob
 Callback = Callable[[int], object]
 
 
+class FaceError(CaffeError, RuntimeError):
+    """Where Caffe's own Python face raises a RuntimeError, which scripts catch; elsewhere its process ends."""
+
+
 class LayerView:
     """What `net.layers[i]` shows: `type` and `blobs`."""
 
@@ -52,8 +56,9 @@ class Net:
         stages: Sequence[str] | None = None,
         weights: str | os.PathLike[str] | None = None,
     ) -> None:
-        if not os.path.isfile(network_file):
-            raise CaffeError(f"could not open file {network_file}: there is no such file")
+        for path in (network_file, weights):
+            if path is not None and not os.path.isfile(path):
+                raise FaceError(f"could not open file {path}: there is no such file")
         net = TorchNet(read_net(network_file), phase, level, tuple(stages or ())).to(modes.device())
         self._bind(net)
         if weights is not None:
@@ -279,7 +284,7 @@ class Net:
         """Give the first layer, a MemoryData, its data (N x C x H x W) and labels (N)."""
         layer = self._own.layers[0]
         if not hasattr(layer, "reset"):
-            raise CaffeError(f"set_input_arrays needs a MemoryData layer first; this net starts with {layer.title}")
+            raise FaceError(f"set_input_arrays needs a MemoryData layer first; this net starts with {layer.title}")
         layer.reset(data, labels)
 
     _set_input_arrays = set_input_arrays

@@ -48,7 +48,7 @@ class Solver:
 
     @cached_property
     def test_nets(self) -> list[Net]:
-        return [Net.wrap(net) for net in self._own.test_nets]
+        return [Net.wrap(net, run) for net, run in zip(self._own.test_nets, self._own.test_islands, strict=True)]
 
     @property
     def iter(self) -> int:
