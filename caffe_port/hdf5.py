@@ -10,7 +10,7 @@ from __future__ import annotations
 import contextlib
 import io
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -55,6 +55,13 @@ def _create(path: Path_) -> Iterator[Any]:
         yield file
     with atomic_write(path) as out:
         out.write(memory.getbuffer())
+
+
+def write_arrays(path: Path_, arrays: Mapping[str, Any]) -> None:
+    """Arrays, or lists of numbers or strings, as data sets of these names."""
+    with _create(path) as file:
+        for name, values in arrays.items():
+            file[name] = values
 
 
 def read_layers(path: Path_) -> list[LayerBlobs]:

@@ -63,6 +63,12 @@ def configured(program: str, folder: str | None = None, level: int | None = None
         _level, _file = None, None
 
 
+def set_level(level: int) -> None:
+    """The lowest level to print from now on, as glog's minloglevel set by a program."""
+    global _level
+    _level = level
+
+
 def _opened(program: str, folder: Path) -> TextIO:
     now, host = datetime.now(), platform.node()
     try:

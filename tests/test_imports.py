@@ -22,7 +22,7 @@ LEVELS = [
     {"cli", "__main__"},
 ]
 LEVEL = {name: i for i, names in enumerate(LEVELS) for name in names}
-LAZY = {("layers", "pycaffe"), ("cli", "converters"), ("par", "converters"), ("par", "cli")}
+LAZY = {("layers", "pycaffe"), ("pycaffe", "cli"), ("cli", "converters"), ("par", "converters"), ("par", "cli")}
 
 
 def imported(path: Path) -> list[str]:

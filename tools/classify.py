@@ -15,6 +15,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
+from caffe_port.cli.images import load_mean, numbers
 from caffe_port.cli.tool import Tool
 from caffe_port.errors import CaffeError
 
@@ -34,26 +35,6 @@ tool.add("--input_scale", type=float, metavar="X", help="multiply by this at the
 tool.add("--raw_scale", type=float, default=255.0, metavar="X", help="multiply the raw input by this (default 255)")
 tool.add("--channel_swap", metavar="ORDER", help="order of the channels (default 2,1,0 for three: RGB to BGR)")
 tool.add("--ext", default="jpg", metavar="EXT", help="ending of the images in a folder (default jpg)")
-
-
-def numbers(flag: str, text: str) -> list[int]:
-    try:
-        return [int(part) for part in text.split(",")]
-    except ValueError:
-        raise CaffeError(f"--{flag}={text}: give whole numbers separated by commas") from None
-
-
-def load_mean(path: str):  # noqa: ANN201 - NumPy is imported late
-    """K x H x W or K values; the classifier resizes an image to the net's input, as Caffe's does."""
-    import numpy as np
-
-    from caffe_port.proto.binary import read_blob
-
-    try:
-        mean = read_blob(path) if path.endswith("proto") else np.load(path)
-    except ValueError as e:
-        raise CaffeError(f"{path}: not a .npy file ({e})") from None
-    return mean[0] if mean.ndim == 4 else mean
 
 
 def load_inputs(path: Path, ext: str, color: bool):  # noqa: ANN201

@@ -16,11 +16,16 @@ from importlib.machinery import ModuleSpec
 from types import ModuleType
 
 HERE = "caffe_port.pycaffe"
+ELSEWHERE = {"caffe._caffe": HERE, "caffe.pycaffe": HERE, "caffe.proto.caffe_pb2": "caffe_port.proto.caffe_pb2"}
+
+
+def _own(name: str) -> str:
+    return ELSEWHERE.get(name, HERE + name.removeprefix("caffe"))
 
 
 class _Loader(Loader):
     def create_module(self, spec: ModuleSpec) -> ModuleType:
-        module = importlib.import_module(HERE + spec.name.removeprefix("caffe"))
+        module = importlib.import_module(_own(spec.name))
         # The import machinery rewrites __spec__ and friends of what it is handed: keep the module's own.
         self._own = {k: getattr(module, k, None) for k in ("__spec__", "__loader__", "__package__", "__path__")}
         return module
@@ -37,9 +42,8 @@ class CaffeAlias(MetaPathFinder):
     ) -> ModuleSpec | None:
         if name != "caffe" and not name.startswith("caffe."):
             return None
-        own = HERE + name.removeprefix("caffe")
         try:
-            found = importlib.util.find_spec(own)
+            found = importlib.util.find_spec(_own(name))
         except ModuleNotFoundError:
             return None
         if found is None:
@@ -47,7 +51,10 @@ class CaffeAlias(MetaPathFinder):
         return ModuleSpec(name, _Loader(), is_package=found.submodule_search_locations is not None)
 
 
-def install() -> None:
-    """Make `import caffe` work; does nothing the second time, or where a genuine Caffe answers first."""
+def install(first: bool = False) -> None:
+    """Make `import caffe` work; does nothing the second time, or where a genuine Caffe answers before.
+
+    `first`: answer before all others. A script may put the Python folder of a Caffe that is not compiled on the path.
+    """
     if not any(isinstance(finder, CaffeAlias) for finder in sys.meta_path):
-        sys.meta_path.append(CaffeAlias())
+        sys.meta_path.insert(0 if first else len(sys.meta_path), CaffeAlias())

@@ -85,10 +85,16 @@ class Detector(Net):
         return crop
 
     def configure_crop(self, context_pad: int | None) -> None:
-        """Set the context, and the mean that stands for what is outside an image, in the images' own space."""
+        """Set the context, and the mean that stands for what is outside an image, in the images' own space.
+
+        ValueError: the context leaves no room for the window.
+        """
         name = self.inputs[0]
         back = np.argsort(self.transformer.transpose[name])
         self.crop_dims = np.array(self.blobs[name].shape[1:])[back]
+        if context_pad and 2 * context_pad >= min(self.crop_dims[:2]):
+            raise ValueError(f"context_pad {context_pad} on each side leaves nothing of an input of "
+                             f"{self.crop_dims[0]} x {self.crop_dims[1]}")  # fmt: skip
         self.context_pad = context_pad
         self.crop_mean = np.zeros(tuple(self.crop_dims), np.float32)
         mean = self.transformer.mean.get(name)

@@ -15,7 +15,8 @@ from caffe_port.proto import caffe_pb2
 
 
 def blobproto_to_array(blob: Any, return_diff: bool = False) -> np.ndarray:
-    values = np.array(blob.diff if return_diff else blob.data, dtype=np.float32)
+    """The blob's shape, float64 as pycaffe's. ValueError: more or fewer numbers than the shape says."""
+    values = np.array(blob.diff if return_diff else blob.data, dtype=np.float64)
     if blob.HasField("num") or blob.HasField("channels") or blob.HasField("height") or blob.HasField("width"):
         return values.reshape(blob.num, blob.channels, blob.height, blob.width)
     return values.reshape(tuple(blob.shape.dim))
@@ -28,6 +29,15 @@ def array_to_blobproto(array: np.ndarray, diff: np.ndarray | None = None) -> Any
     if diff is not None:
         blob.diff.extend(np.asarray(diff, dtype=np.float32).ravel())
     return blob
+
+
+def arraylist_to_blobprotovector_str(arraylist: Sequence[np.ndarray]) -> bytes:
+    """The bytes of a BlobProtoVector."""
+    return caffe_pb2.BlobProtoVector(blobs=[array_to_blobproto(array) for array in arraylist]).SerializeToString()
+
+
+def blobprotovector_str_to_arraylist(str: bytes) -> list[np.ndarray]:
+    return [blobproto_to_array(blob) for blob in caffe_pb2.BlobProtoVector.FromString(str).blobs]
 
 
 def array_to_datum(array: np.ndarray, label: int | None = None) -> Any:
@@ -174,6 +184,8 @@ class Transformer:
 
     def set_transpose(self, name: str, order: tuple[int, ...]) -> None:
         self._check(name)
+        if len(order) != len(self.inputs[name]) - 1:
+            raise ValueError("the transpose order needs as many entries as the input has axes after the first")
         self.transpose[name] = order
 
     def set_channel_swap(self, name: str, order: tuple[int, ...]) -> None:

@@ -20,10 +20,14 @@ from caffe_port.islands import Islands
 from caffe_port.layers.base import TEST, Layer
 from caffe_port.net import Net as TorchNet
 from caffe_port.proto.load import read_net
-from caffe_port.pycaffe import modes
+from caffe_port.pycaffe import host, modes
 from caffe_port.pycaffe.blob import Blob
 
-Callback = Callable[["Net", int], None]
+Callback = Callable[[int], object]
+
+
+class FaceError(CaffeError, RuntimeError):
+    """Where Caffe's own Python face raises a RuntimeError, which scripts catch; elsewhere its process ends."""
 
 
 class LayerView:
@@ -41,22 +45,20 @@ class LayerView:
 class Net:
     """`Net(prototxt, phase, level=0, stages=None, weights=None)`, or the older `Net(prototxt, caffemodel, phase)`."""
 
-    def __init__(
+    def __init__(self, network_file: str | os.PathLike[str], *given: Any, **named: Any) -> None:
+        self._open(network_file, **_named(given), **named)
+
+    def _open(
         self,
         network_file: str | os.PathLike[str],
-        *old: Any,
         phase: int = TEST,
         level: int = 0,
         stages: Sequence[str] | None = None,
         weights: str | os.PathLike[str] | None = None,
     ) -> None:
-        for value in old:
-            if isinstance(value, int):
-                phase = value
-            else:
-                weights = value
-        if not os.path.isfile(network_file):
-            raise CaffeError(f"could not open file {network_file}: there is no such file")
+        for path in (network_file, weights):
+            if path is not None and not os.path.isfile(path):
+                raise FaceError(f"could not open file {path}: there is no such file")
         net = TorchNet(read_net(network_file), phase, level, tuple(stages or ())).to(modes.device())
         self._bind(net)
         if weights is not None:
@@ -70,35 +72,46 @@ class Net:
         return self
 
     def _bind(self, net: TorchNet, islands: Islands | None = None) -> None:
-        self._net = net
-        self._islands = islands or Islands(net)
+        self._own = net
+        self._driver = islands or Islands(net)
+
+    @property
+    def _net(self) -> TorchNet:
+        """The net, with all that was written into lent arrays."""
+        host.settle()
+        return self._own
+
+    @property
+    def _islands(self) -> Islands:
+        host.settle()
+        return self._driver
 
     # -- what is in it -----------------------------------------------------------------------------------------------
 
     @property
     def name(self) -> str:
-        return self._net.name
+        return self._own.name
 
     @cached_property
     def blobs(self) -> OrderedDict[str, Blob]:
-        return OrderedDict((name, Blob(blob)) for name, blob in self._net.blobs.items())
+        return OrderedDict((name, Blob(blob)) for name, blob in self._own.blobs.items())
 
     @cached_property
     def _layer_blobs(self) -> list[list[Blob]]:
         return [
-            [Blob(_ParamBlob(node.layer, n, self._net)) for n in node.layer.present_blobs]
-            for node in self._net.graph.nodes
+            [Blob(_ParamBlob(node.layer, n, self._own)) for n in node.layer.present_blobs]
+            for node in self._own.graph.nodes
         ]
 
     @cached_property
     def params(self) -> OrderedDict[str, list[Blob]]:
         return OrderedDict(
-            (node.name, blobs) for node, blobs in zip(self._net.graph.nodes, self._layer_blobs, strict=True) if blobs
+            (node.name, blobs) for node, blobs in zip(self._own.graph.nodes, self._layer_blobs, strict=True) if blobs
         )
 
     @cached_property
     def layers(self) -> list[LayerView]:
-        return [LayerView(n.layer, b) for n, b in zip(self._net.graph.nodes, self._layer_blobs, strict=True)]
+        return [LayerView(n.layer, b) for n, b in zip(self._own.graph.nodes, self._layer_blobs, strict=True)]
 
     @cached_property
     def layer_dict(self) -> OrderedDict[str, LayerView]:
@@ -106,7 +119,7 @@ class Net:
 
     @property
     def _layer_names(self) -> list[str]:
-        return [n.name for n in self._net.graph.nodes]
+        return [n.name for n in self._own.graph.nodes]
 
     @property
     def _blob_names(self) -> list[str]:
@@ -114,27 +127,55 @@ class Net:
 
     @property
     def inputs(self) -> list[str]:
-        return list(self._net.inputs)
+        return list(self._own.inputs)
 
     @property
     def outputs(self) -> list[str]:
-        return list(self._net.outputs)
+        return list(self._own.outputs)
 
     @property
     def blob_loss_weights(self) -> OrderedDict[str, float]:
         weights: OrderedDict[str, float] = OrderedDict((name, 0.0) for name in self.blobs)
-        for node in self._net.graph.nodes:
+        for node in self._own.graph.nodes:
             for top, weight in zip(node.tops, node.loss_weights, strict=True):
                 weights[top.name] = weight
         return weights
 
     @property
     def top_names(self) -> OrderedDict[str, list[str]]:
-        return OrderedDict((n.name, [t.name for t in n.tops]) for n in self._net.graph.nodes)
+        return OrderedDict((n.name, [t.name for t in n.tops]) for n in self._own.graph.nodes)
 
     @property
     def bottom_names(self) -> OrderedDict[str, list[str]]:
-        return OrderedDict((n.name, [b.name for b in n.bottoms]) for n in self._net.graph.nodes)
+        return OrderedDict((n.name, [b.name for b in n.bottoms]) for n in self._own.graph.nodes)
+
+    # What _caffe.cpp has below pycaffe.py: blobs by number
+
+    @property
+    def _blobs(self) -> list[Blob]:
+        return list(self.blobs.values())
+
+    @property
+    def _blob_loss_weights(self) -> list[float]:
+        return list(self.blob_loss_weights.values())
+
+    @property
+    def _inputs(self) -> list[int]:
+        return self._ids(self.inputs)
+
+    @property
+    def _outputs(self) -> list[int]:
+        return self._ids(self.outputs)
+
+    def _top_ids(self, layer: int) -> list[int]:
+        return self._ids(v.name for v in self._own.graph.nodes[layer].tops)
+
+    def _bottom_ids(self, layer: int) -> list[int]:
+        return self._ids(v.name for v in self._own.graph.nodes[layer].bottoms)
+
+    def _ids(self, names: Iterable[str]) -> list[int]:
+        numbers = {name: i for i, name in enumerate(self.blobs)}
+        return [numbers[name] for name in names]
 
     # -- running it --------------------------------------------------------------------------------------------------
 
@@ -156,15 +197,16 @@ class Net:
                     f"Input blob arguments do not match net inputs: got {sorted(inputs)}, want {self.inputs}"
                 )
             for name, values in inputs.items():
-                self._fill(name, values)
+                self._fill(name, values, self.blobs[name].data)
         self._forward(first, last)
         return {name: self.blobs[name].data for name in wanted}
 
-    def _fill(self, name: str, values: Any) -> None:
+    @staticmethod
+    def _fill(name: str, values: Any, array: np.ndarray) -> None:
         values = np.asarray(values)
-        if values.shape[:1] != self.blobs[name].shape[:1]:
-            raise CaffeError(f"Input is not batch sized: {name} is {self.blobs[name].shape}, got {values.shape}")
-        self.blobs[name].data[...] = values
+        if values.shape[:1] != array.shape[:1]:
+            raise CaffeError(f"Input is not batch sized: {name} is {array.shape}, got {values.shape}")
+        array[...] = values
 
     def _forward(self, start: int, end: int | None) -> float:
         return self._islands.forward(start, end)
@@ -182,7 +224,7 @@ class Net:
                     f"Top diff arguments do not match net outputs: got {sorted(tops)}, want {self.outputs}"
                 )
             for name, values in tops.items():
-                self.blobs[name].diff[...] = values
+                self._fill(name, values, self.blobs[name].diff)
         self._backward(first, last)
         return {name: self.blobs[name].diff for name in wanted}
 
@@ -196,6 +238,8 @@ class Net:
     def forward_backward_all(
         self, blobs: Iterable[str] | None = None, diffs: Iterable[str] | None = None, **arrays: Any
     ) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
+        """`forward`, then `backward`, over any number of items in batches: the outputs, and the inputs' diffs.
+        `arrays`: the inputs and the diffs of the outputs by name; either may be left out."""
         inputs = {k: v for k, v in arrays.items() if k in self.inputs}
         tops = {k: v for k, v in arrays.items() if k in self.outputs}
         back: dict[str, list[np.ndarray]] = {}
@@ -216,8 +260,10 @@ class Net:
         inputs: dict[str, Any],
         seeds: dict[str, Any],
     ) -> dict[str, np.ndarray]:
-        total = len(next(iter(inputs.values())))
-        size = self.blobs[self.inputs[0]].shape[0]
+        given = [*inputs.values(), *seeds.values()]
+        if not given:
+            raise CaffeError(f"give the inputs by name: {self.inputs}")
+        total, size = len(given[0]), self._blobs[0].shape[0]
         outs: dict[str, list[np.ndarray]] = {}
         for at in range(0, total, size):
             batch, seed = (
@@ -236,10 +282,12 @@ class Net:
 
     def set_input_arrays(self, data: np.ndarray, labels: np.ndarray) -> None:
         """Give the first layer, a MemoryData, its data (N x C x H x W) and labels (N)."""
-        layer = self._net.layers[0]
+        layer = self._own.layers[0]
         if not hasattr(layer, "reset"):
-            raise CaffeError(f"set_input_arrays needs a MemoryData layer first; this net starts with {layer.title}")
+            raise FaceError(f"set_input_arrays needs a MemoryData layer first; this net starts with {layer.title}")
         layer.reset(data, labels)
+
+    _set_input_arrays = set_input_arrays
 
     # -- weights -----------------------------------------------------------------------------------------------------
 
@@ -264,17 +312,19 @@ class Net:
 
     # -- callbacks ---------------------------------------------------------------------------------------------------
 
+    # Each is called with the number of a layer.
+
     def before_forward(self, callback: Callback) -> None:
-        self._islands.before_forward.append(lambda i: callback(self, i))
+        self._islands.before_forward.append(_settling(callback))
 
     def after_forward(self, callback: Callback) -> None:
-        self._islands.after_forward.append(lambda i: callback(self, i))
+        self._islands.after_forward.append(_settling(callback))
 
     def before_backward(self, callback: Callback) -> None:
-        self._islands.before_backward.append(lambda i: callback(self, i))
+        self._islands.before_backward.append(_settling(callback))
 
     def after_backward(self, callback: Callback) -> None:
-        self._islands.after_backward.append(lambda i: callback(self, i))
+        self._islands.after_backward.append(_settling(callback))
 
 
 class _ParamBlob(TensorBlob):
@@ -306,6 +356,23 @@ class _ParamBlob(TensorBlob):
         new.reshape(shape)
         is_parameter = isinstance(old, nn.Parameter)
         setattr(self._layer, self._name, nn.Parameter(new.data, old.requires_grad) if is_parameter else new.data)
+
+
+def _settling(callback: Callback) -> Callable[[int], None]:
+    def call(layer: int) -> None:
+        callback(layer)
+        host.settle()
+
+    return call
+
+
+def _named(given: Sequence[Any]) -> dict[str, Any]:
+    """Arguments by place, by name. TypeError: too many."""
+    is_old = bool(given) and isinstance(given[0], str | os.PathLike)
+    names = ("weights", "phase") if is_old else ("phase", "level", "stages", "weights")
+    if len(given) > len(names):
+        raise TypeError(f"Net takes its file, then {', '.join(names)}; {len(given)} were given")
+    return dict(zip(names, given, strict=False))
 
 
 def _padded(values: np.ndarray, size: int) -> np.ndarray:

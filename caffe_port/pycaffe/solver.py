@@ -6,18 +6,21 @@ Source of the interface: python/caffe/_caffe.cpp of BVLC Caffe 1.0.
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from functools import cached_property
 from typing import Any
 
 from caffe_port.errors import SolverError
 from caffe_port.proto.load import read_solver
-from caffe_port.pycaffe import modes
+from caffe_port.pycaffe import host, modes
 from caffe_port.pycaffe.net import Net
 from caffe_port.solver.base import Solver as TorchSolver
 
+Callback = Callable[[], object]
+
 
 class Solver:
-    """A solver of whatever type its file names; `SGDSolver` and its siblings insist on theirs."""
+    """A solver of whatever type its file names; `SGDSolver` and the classes that derive from it insist on theirs."""
 
     type: str | None = None
 
@@ -27,27 +30,33 @@ class Solver:
             raise SolverError(f"{solver_file} asks for a {param.type} solver, not {self.type}; use caffe.get_solver")
         if self.type is not None:
             param.type = self.type
-        self._solver = TorchSolver(param, islands=True, device=modes.device())
+        self._own = TorchSolver(param, islands=True, device=modes.device())
+
+    @property
+    def _solver(self) -> TorchSolver:
+        """The solver, with all that was written into its nets' lent arrays."""
+        host.settle()
+        return self._own
 
     @property
     def param(self) -> Any:
-        return self._solver.param
+        return self._own.param
 
     @cached_property
     def net(self) -> Net:
-        return Net.wrap(self._solver.net, self._solver.islands)
+        return Net.wrap(self._own.net, self._own.islands)
 
     @cached_property
     def test_nets(self) -> list[Net]:
-        return [Net.wrap(net) for net in self._solver.test_nets]
+        return [Net.wrap(net, run) for net, run in zip(self._own.test_nets, self._own.test_islands, strict=True)]
 
     @property
     def iter(self) -> int:
-        return self._solver.iter
+        return self._own.iter
 
     @property
     def lr(self) -> float:
-        return self._solver.lr
+        return self._own.lr
 
     def step(self, iterations: int) -> None:
         self._solver.step(iterations)
@@ -64,8 +73,9 @@ class Solver:
     def apply_update(self) -> None:
         self._solver.apply_update()
 
-    def add_callback(self, on_start: Any, on_gradients_ready: Any) -> None:
-        self._solver.add_callback(on_start, on_gradients_ready)
+    def add_callback(self, on_start: Callback, on_gradients_ready: Callback) -> None:
+        """`on_start()` before an iteration's passes, `on_gradients_ready()` before its update."""
+        self._own.add_callback(_settling(on_start), _settling(on_gradients_ready))
 
     def share_weights(self, net: Net) -> None:
         net.share_with(self.net)
@@ -75,25 +85,38 @@ class SGDSolver(Solver):
     type = "SGD"
 
 
-class NesterovSolver(Solver):
+class NesterovSolver(SGDSolver):
     type = "Nesterov"
 
 
-class AdaGradSolver(Solver):
+class AdaGradSolver(SGDSolver):
     type = "AdaGrad"
 
 
-class RMSPropSolver(Solver):
+class RMSPropSolver(SGDSolver):
     type = "RMSProp"
 
 
-class AdaDeltaSolver(Solver):
+class AdaDeltaSolver(SGDSolver):
     type = "AdaDelta"
 
 
-class AdamSolver(Solver):
+class AdamSolver(SGDSolver):
     type = "Adam"
 
 
+TYPES = (SGDSolver, NesterovSolver, AdaGradSolver, RMSPropSolver, AdaDeltaSolver, AdamSolver)
+
+
 def get_solver(solver_file: str | os.PathLike[str]) -> Solver:
-    return Solver(solver_file)
+    """The solver of the class that the file's `type` names."""
+    wanted = read_solver(solver_file).type
+    return next((cls for cls in TYPES if cls.type == wanted), Solver)(solver_file)
+
+
+def _settling(callback: Callback) -> Callable[[], None]:
+    def call() -> None:
+        callback()
+        host.settle()
+
+    return call

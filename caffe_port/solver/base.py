@@ -37,7 +37,7 @@ class Solver:
     """Trains `net` and tests `test_nets`, which share its blobs.
 
     `param`: a SolverParameter, or the path of its text; paths in it are relative to the current folder, as in Caffe.
-    `device`: where the nets live; `solver_mode` is the command's business, as in Caffe. `islands`: run the train net
+    `device`: where the nets live; `solver_mode` is the command's business, as in Caffe. `islands`: run the nets
     through the island driver, so that every blob has its data and diff after a step (pycaffe); otherwise through the
     functional driver, which is faster. `poll`: asked once an iteration whether to stop or to write a snapshot.
     `log_nets`: write Caffe's lines about the nets as they are built. `exact_resume`: snapshots have a third file, which
@@ -77,6 +77,7 @@ class Solver:
             self._build(test, f"Creating test net (#{i}) specified by ", device, log_nets)
             for i, test in enumerate(nets.test_nets(self.param))
         ]
+        self.test_islands = [Islands(net) for net in self.test_nets] if islands else []
         self.history = [
             torch.zeros_like(learnable.tensor, requires_grad=False)
             for _ in range(self.rule.slots)
@@ -303,7 +304,9 @@ class Solver:
         net = self.test_nets[index]
         for name in net.share_from(self.net):
             log.info("net.cpp:678", f"Ignoring source layer {name}")
-        driver = debug_info.watched(net) if self.param.debug_info else None
+        driver = self.test_islands[index] if self.test_islands else None
+        if self.param.debug_info:
+            driver = debug_info.watched(net)
         detects = self.param.eval_type == "detection"
         scores: Scores | Detections = Detections(self.param.ap_version) if detects else Scores()
         loss = 0.0
