@@ -12,6 +12,7 @@ import numpy as np
 from caffe_port.errors import DataError
 from caffe_port.par import paper_numbers
 from caffe_port.par.experiment.compare import Difference, difference, mean_deviation
+from caffe_port.par.experiment.marks import begun_on, changed, data_marks
 from caffe_port.par.experiment.plan import TABLES, Job, Plan
 from caffe_port.par.metrics import evaluate_attributes
 from caffe_port.par.settings import SPLITS
@@ -100,6 +101,8 @@ class Table:
     """What was decided while the data were prepared."""
     rare: list[str] = field(default_factory=list)
     """Attributes whose rate in the training split is below RARE."""
+    made_of: dict[str, str] = field(default_factory=dict)
+    """Marks of the data and weights that the trainings were begun on (marks.py)."""
 
     def to_json(self) -> dict[str, Any]:
         rows = []
@@ -120,9 +123,11 @@ class Table:
 
 
 def collect(plan: Plan, table: str, out: str | Path) -> Table:
-    """The table of what is done so far; DataError where nothing is."""
+    """The table of what is done so far; DataError where nothing is, or where its trainings are of different data or
+    weights, as folders brought together from several machines may be."""
     found: dict[tuple[str, str], list[tuple[Job, dict[str, Any], dict[str, np.ndarray], dict[str, Any]]]] = {}
     missing, machines = [], []
+    made_of: dict[str, str] = {}
     for job in plan.jobs(table):
         folder = Path(out) / job.name
         if not (folder / "evaluation.json").exists():
@@ -130,6 +135,9 @@ def collect(plan: Plan, table: str, out: str | Path) -> Table:
             continue
         evaluation = json.loads((folder / "evaluation.json").read_text(encoding="utf-8"))
         about = json.loads((folder / "run.json").read_text(encoding="utf-8"))
+        if unlike := changed(begun_on(folder), made_of):
+            raise DataError(f"{folder}: was begun on other data or weights than those before it ({', '.join(unlike)})")
+        made_of |= begun_on(folder)
         with np.load(folder / "predictions.npz") as arrays:
             found.setdefault((job.variant, job.loss), []).append((job, evaluation, dict(arrays), about))
         if about.get("machine") and about["machine"] not in machines:
@@ -150,7 +158,7 @@ def collect(plan: Plan, table: str, out: str | Path) -> Table:
     rare = [name for name, kept in zip(first[1]["attributes"], common, strict=True) if not kept]
     return Table(
         table, plan, rows, _answers(table, rows, truth), int(first[1]["samples"]), first[1]["attributes"], chance,
-        truth, missing, machines, _notes(plan), rare,
+        truth, missing, machines, _notes(plan, made_of), rare, made_of,
     )  # fmt: skip
 
 
@@ -162,10 +170,19 @@ def _measured(
     return {m: list(values) for m, values in zip(FIVE, zip(*found, strict=True), strict=True)}
 
 
-def _notes(plan: Plan) -> list[str]:
-    """What the data are: the size of the pictures, how many of a published split, and the reader's own notes."""
+def _notes(plan: Plan, made_of: dict[str, str]) -> list[str]:
+    """What the data are: the size of the pictures, how many of a published split, and the reader's own notes. Nothing
+    where they are gone; where they are others now than those that the table is of, that."""
     path = Path(plan.data) / "prepare.json"
-    content = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+    if not path.exists():
+        return []
+    try:
+        unlike = changed(made_of, data_marks(plan.data))
+    except DataError as error:
+        return [f"not as they were in the trainings: {error}"]
+    if unlike:
+        return [f"changed since the trainings ({', '.join(unlike)}), so that nothing more is said of them here"]
+    content = json.loads(path.read_text(encoding="utf-8"))
     said = []
     if parameters := content.get("parameters"):
         height, width = parameters["size"]

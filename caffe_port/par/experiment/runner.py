@@ -1,6 +1,7 @@
 """Training and measuring the jobs of a plan, one folder a job, each left alone once it is done.
 
-<out>/<job>/job.json           its settings; a folder with others is refused
+<out>/<job>/job.json           its settings, and marks of the data and weights it was begun on (marks.py); a folder with
+                               other settings is refused, and any job beside one of other data or weights
 <out>/<job>/nets, *.caffemodel, log_*.log
 <out>/<job>/evaluation.json, pictures.npz, predictions.npz (prob1, prob2, truth)
 """
@@ -23,6 +24,7 @@ from caffe_port.net import Net
 from caffe_port.par import run as runs
 from caffe_port.par import start_weights
 from caffe_port.par.evaluate import evaluate
+from caffe_port.par.experiment.marks import begun_on, changed, marks
 from caffe_port.par.experiment.plan import Job, Plan
 from caffe_port.par.network import generate
 from caffe_port.par.prepare import finished
@@ -81,7 +83,8 @@ def run_job(
         knobs["mean"] = plan.knobs.get("mean", taken.mean if taken and taken.mean else (104.0, 117.0, 123.0))
     elif "scale" not in knobs:
         knobs["scale"] = 1 / 64
-    _claim(folder, {"dataset": plan.dataset, "weights": list(plan.weights), "map": plan.weight_map, **knobs})
+    settings = {"dataset": plan.dataset, "weights": list(plan.weights), "map": plan.weight_map, **knobs}
+    _claim(folder, settings, marks(plan))
     if (folder / "evaluation.json").exists():
         return
     (folder / "nets").mkdir(exist_ok=True)
@@ -98,6 +101,7 @@ def run_job(
         "seed": job.seed, "data": plan.data, "machine": machine(device),
     }  # fmt: skip
     final = runs.train(folder / "nets", folder, start, device, poll=poll, step=step, about=about)[-1]
+    _claim(folder, settings, marks(plan))  # training takes hours, in which somebody may have labelled the data anew
     measure(folder, final, plan, device, step)
 
 
@@ -150,19 +154,26 @@ def machine(device: str) -> str:
     return f"CPU, {threads} thread{'s' if threads > 1 else ''}, {platform.machine()}"
 
 
-def _claim(folder: Path, settings: dict[str, Any]) -> None:
-    """The folder is this job's, or new; one with other settings is refused, so that no table mixes two experiments."""
-    text = json.dumps(settings, indent=1, sort_keys=True, default=list) + "\n"
+def _claim(folder: Path, settings: dict[str, Any], now: dict[str, str]) -> None:
+    """The folder is this job's, or new. One with other settings is refused, and so is any job beside it that was begun
+    on other data or weights, so that no table mixes two experiments."""
+    text = json.dumps({**settings, "marks": now}, indent=1, sort_keys=True, default=list) + "\n"
     path = folder / "job.json"
     if path.exists():
-        old = json.loads(path.read_text(encoding="utf-8"))
-        new = json.loads(text)
-        changed = sorted(k for k in {*old, *new} if old.get(k) != new.get(k))
-        if changed:
+        old, new = _read(path), json.loads(text)
+        other = sorted(k for k in {*old, *new} - {"marks"} if old.get(k) != new.get(k))
+        if other:
             raise CaffeError(
-                f"{folder}: was begun with other settings ({changed[0]}: {old.get(changed[0])}, now "
-                f"{new.get(changed[0])}); give another --out, or remove it"
+                f"{folder}: was begun with other settings ({other[0]}: {old.get(other[0])}, now "
+                f"{new.get(other[0])}); give another --out, or remove it"
             )
+    for begun in sorted(folder.parent.glob("*/job.json")):
+        if unlike := changed(begun_on(begun.parent), now):
+            raise CaffeError(
+                f"{begun.parent}: was begun on other data or weights (changed since: {', '.join(unlike)}); give "
+                f"another --out, bring them back, or remove {folder.parent}"
+            )
+    if path.exists():
         return
     folder.mkdir(parents=True, exist_ok=True)
     with atomic_write(path) as f:

@@ -12,6 +12,7 @@ from caffe_port.data import datum
 from caffe_port.data.db import open_db
 from caffe_port.errors import DataError
 from caffe_port.net import Net
+from caffe_port.par.experiment.marks import changed, data_marks
 from caffe_port.par.experiment.page import document, gains
 from caffe_port.par.experiment.plan import Job, Plan
 from caffe_port.par.experiment.results import Table, collect
@@ -32,6 +33,11 @@ def understand(plan: Plan, out: str | Path, name: str = "table1", device: str = 
     trained."""
     folder = Path(out)
     made = collect(plan, name, folder)
+    if unlike := changed(made.made_of, data_marks(plan.data)):
+        raise DataError(
+            f"{plan.data}: is not what {folder} was trained on (changed since: {', '.join(unlike)}); its pictures and "
+            "labels do not belong to these predictions"
+        )
     body = [header(made), *pictures(plan, made, folder, device), gains(made), trust(made, rates_of(plan))]
     path = folder / "understanding.html"
     with atomic_write(path) as f:

@@ -22,6 +22,9 @@ from caffe_port.par.use.sources import Picture, Unread, files, opencv, pictures
 
 HIGH, WIDE, WORDS = 384, 512, 240
 """Height of the drawn pictures, what a view is wide at most, and the attributes' column at least, in pixels."""
+LINE, MARGIN = 18, 10
+"""Height of a line of the colours' key, which leaves room for Look-Into-Person's twenty classes, and around it."""
+INK, PAPER, QUIET = (34, 33, 30), (251, 250, 247), (110, 106, 96)
 
 
 def predict(
@@ -49,7 +52,7 @@ def predict(
                 prediction = next(found)
                 rows.append(record(picture, prediction, model.classes, threshold))
                 if folder is not None and draw:
-                    _show(folder, picture, drawn(picture.image, prediction, threshold), films)
+                    _show(folder, picture, drawn(picture.image, prediction, threshold, model.classes), films)
             if progress:
                 progress(len(rows))
     finally:
@@ -83,12 +86,17 @@ def record(picture: Picture, found: Prediction, classes: Sequence[str], threshol
         row["positives"] = found.positives(threshold)
         row["attributes"] = {name: round(p, 4) for name, p in found.attributes.items()}
     if found.labels is not None:
-        count = next(iter(found.scores.values())).shape[0]
-        fallback = list(LIP_CLASSES) if count == len(LIP_CLASSES) else [f"class {i}" for i in range(count)]
-        names = classes if len(classes) == count else fallback
-        shares = np.bincount(found.labels.ravel(), minlength=count) / found.labels.size
+        names = part_names(found, classes)
+        shares = np.bincount(found.labels.ravel(), minlength=len(names)) / found.labels.size
         row["parts"] = {names[i]: round(float(s), 4) for i, s in enumerate(shares) if s > 0}
     return row
+
+
+def part_names(found: Prediction, classes: Sequence[str] = ()) -> Sequence[str]:
+    """The classes' names where they fit the network, else Look-Into-Person's for twenty, else numbers."""
+    count = next(iter(found.scores.values())).shape[0]
+    fallback = list(LIP_CLASSES) if count == len(LIP_CLASSES) else [f"class {i}" for i in range(count)]
+    return classes if len(classes) == count else fallback
 
 
 def table(rows: Sequence[dict[str, Any]]) -> str:
@@ -103,14 +111,19 @@ def table(rows: Sequence[dict[str, Any]]) -> str:
     return out.getvalue()
 
 
-def drawn(image: np.ndarray, found: Prediction, threshold: float = 0.5) -> np.ndarray:
-    """The picture, its parts over it (where there are any), and the attributes above the threshold, surest first."""
+def drawn(
+    image: np.ndarray, found: Prediction, threshold: float = 0.5, classes: Sequence[str] = ()
+) -> np.ndarray:
+    """The picture, its parts over it with the key of their colours (where there are any), and the attributes above the
+    threshold, surest first. As wide for every frame of a film."""
     size = _fitting(image.shape[0], image.shape[1])
     tiles = [np.asarray(Image.fromarray(image).resize(size[::-1], Image.Resampling.BICUBIC))]
     if found.labels is not None:
         labels = found.labels_at(size)
         tiles += [overlay(tiles[0], labels), colour_labels(labels)]
     tiles = [np.pad(t, ((0, HIGH - size[0]), (0, 0), (0, 0)), constant_values=255) for t in tiles]
+    if found.labels is not None:
+        tiles.append(_key(labels, part_names(found, classes)))
     if found.probability:
         tiles.append(_words(found, threshold))
     return np.hstack(tiles)
@@ -122,22 +135,42 @@ def _fitting(height: int, width: int) -> tuple[int, int]:
     return max(1, round(height * scale)), max(1, round(width * scale))
 
 
+def _key(labels: np.ndarray, names: Sequence[str]) -> np.ndarray:
+    """The colours of the classes that the picture shows, by number; where the column has not room for all, of the
+    largest."""
+    font, room = ImageFont.load_default(13), (HIGH - 2 * MARGIN) // LINE
+    width = 2 * MARGIN + 18 + int(max(font.getlength(name) for name in [*names, "99 more"]))
+    page = Image.new("RGB", (width, HIGH), PAPER)
+    pen = ImageDraw.Draw(page)
+    pixels = np.bincount(labels.ravel())
+    present = np.flatnonzero(pixels).tolist()
+    shown = present if len(present) <= room else sorted(sorted(present, key=lambda c: -pixels[c])[: room - 1])
+    for i, number in enumerate(shown):
+        y = MARGIN + LINE * i
+        colour = tuple(colour_labels(np.array(number)).tolist())
+        pen.rectangle((MARGIN, y, MARGIN + 12, y + 12), fill=colour)
+        pen.text((MARGIN + 18, y - 1), names[number], fill=INK, font=font)
+    if len(shown) < len(present):
+        pen.text((MARGIN, MARGIN + LINE * len(shown)), f"and {len(present) - len(shown)} more", fill=QUIET, font=font)
+    return np.asarray(page)
+
+
 def _words(found: Prediction, threshold: float) -> np.ndarray:
     """The attributes above the threshold with a bar of their probability; without any, the likeliest, in grey."""
     font, room = ImageFont.load_default(15), (HIGH - 16) // 26
     width = max(WORDS, 70 + int(max(font.getlength(name) for name in found.attributes)))
-    page = Image.new("RGB", (width, HIGH), (251, 250, 247))
+    page = Image.new("RGB", (width, HIGH), PAPER)
     pen = ImageDraw.Draw(page)
     ranked = sorted(found.attributes.items(), key=lambda i: -i[1])
     above = [(n, p) for n, p in ranked if p > threshold]
     shown = above if len(above) <= room else above[: room - 1]
     for i, (name, p) in enumerate(shown or ranked[:1]):
-        y, ink = 10 + 26 * i, (34, 33, 30) if above else (160, 156, 145)
+        y, ink = 10 + 26 * i, INK if above else (160, 156, 145)
         pen.text((10, y), name, fill=ink, font=font)
         pen.text((width - 10, y), f"{100 * p:.0f}", fill=ink, font=font, anchor="ra")
         pen.line([(10, y + 20), (10 + (width - 20) * p, y + 20)], fill=(31, 111, 139), width=3)
     if len(shown) < len(above):
-        pen.text((10, 10 + 26 * len(shown)), f"and {len(above) - len(shown)} more", fill=(110, 106, 96), font=font)
+        pen.text((10, 10 + 26 * len(shown)), f"and {len(above) - len(shown)} more", fill=QUIET, font=font)
     return np.asarray(page)
 
 

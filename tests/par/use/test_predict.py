@@ -14,8 +14,9 @@ from PIL import Image
 from caffe_port.cli.main import main
 from caffe_port.errors import CaffeError, DataError
 from caffe_port.net import Net
-from caffe_port.par.use.model import Transform, open_model
-from caffe_port.par.use.predict import HIGH, WIDE, drawn, predict
+from caffe_port.par.pictures import colour_labels
+from caffe_port.par.use.model import Prediction, Transform, open_model
+from caffe_port.par.use.predict import HIGH, LINE, MARGIN, PAPER, WIDE, drawn, predict
 from caffe_port.par.use.sources import files, frames, keys, upright
 from caffe_port.proto import load
 from tests.par import nets
@@ -196,6 +197,34 @@ def test_no_view_grows_beyond_its_place(made, size) -> None:
     image = np.full((*size, 3), 90, np.uint8)
     shown = drawn(image, open_model(made["run"]).predict([image])[0])
     assert shown.shape[0] == HIGH and shown.shape[1] < 4 * WIDE
+
+
+SHOWN = [  # rows of each class, HIGH in all
+    ({0: 200, 5: 100, 13: 84}, [0, 5, 13]),
+    ({c: 20 if c < 4 else 19 for c in range(20)}, [*range(20)]),  # all of Look-Into-Person's have room
+    ({c: 18 if c > 10 else 4 if c > 1 else 3 for c in range(30)}, [*range(11, 30)]),  # of more the largest
+]
+
+
+@pytest.mark.parametrize(("high", "wanted"), SHOWN)
+def test_the_key_has_the_colours_of_the_classes_shown(high, wanted) -> None:
+    rows, count = np.repeat(list(high), list(high.values())), max(20, len(high))
+    scores = np.eye(count, dtype=np.float32)[np.repeat(rows[:, None], 40, 1)].transpose(2, 0, 1)
+    picture = np.full((len(rows), 40, 3), 90, np.uint8)
+    bare = drawn(picture, Prediction([], {}, {}))
+    shown = drawn(picture, Prediction([], {}, {"seg2": scores}))
+    key = shown[:, 3 * bare.shape[1] :]
+    spots = key[MARGIN : MARGIN + LINE * len(wanted) : LINE, MARGIN]
+    np.testing.assert_array_equal(spots, colour_labels(np.array(wanted)))
+    assert (key[MARGIN + LINE * len(wanted) :, MARGIN] == PAPER).all(-1).mean() > 0.9
+
+
+def test_every_frame_of_a_film_is_as_wide() -> None:
+    """Whatever classes it shows: a film has one size."""
+    picture, scores = np.full((40, 20, 3), 90, np.uint8), np.zeros((2, 20, 40, 20), np.float32)
+    scores[0, 0], scores[1, 5] = 1, 1
+    one, other = (drawn(picture, Prediction([], {}, {"seg2": s})) for s in scores)
+    assert one.shape == other.shape and (one != other).any()
 
 
 def test_parser_has_parts_only(made, photos, tmp_path) -> None:
