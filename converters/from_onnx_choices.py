@@ -60,8 +60,8 @@ def equal(op: Op, stock: Stock) -> list[str]:
 def is_nan(op: Op, stock: Stock) -> list[str]:
     """Neither above -1 nor below 0."""
     minus = stock.power(op.blob(), f"{op.name}_minus", scale=-1)
-    sides = [above(stock, op.blob(), f"{op.name}_above", -1), above(stock, minus, f"{op.name}_below", 0)]
-    return [Whole(opposite(stock, [stock.largest(*sides, f"{op.name}_number")], op.name))]
+    high, low = above(stock, op.blob(), f"{op.name}_above", -1), above(stock, minus, f"{op.name}_below", 0)
+    return [Whole(opposite(stock, [stock.largest(high, low, f"{op.name}_number")], op.name))]
 
 
 def logic(write: Callable[[Stock, list[str], str], str]) -> Callable[[Op, Stock], list[str]]:
