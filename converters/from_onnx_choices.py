@@ -57,6 +57,13 @@ def equal(op: Op, stock: Stock) -> list[str]:
     return [above(stock, distance, op.name, -TINY)]
 
 
+def is_nan(op: Op, stock: Stock) -> list[str]:
+    """Neither above -1 nor below 0."""
+    minus = stock.power(op.blob(), f"{op.name}_minus", scale=-1)
+    high, low = above(stock, op.blob(), f"{op.name}_above", -1), above(stock, minus, f"{op.name}_below", 0)
+    return [Whole(opposite(stock, [stock.largest(high, low, f"{op.name}_number")], op.name))]
+
+
 def logic(write: Callable[[Stock, list[str], str], str]) -> Callable[[Op, Stock], list[str]]:
     return lambda op, stock: [Whole(write(stock, [truth(op, stock, i) for i in range(len(op.inputs))], op.name))]
 

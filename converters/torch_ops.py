@@ -163,16 +163,19 @@ def _conv(n: Node) -> str:
     spatial = len(n.get("kernel_shape") or (weight.shape[2:] if weight is not None else ()))
     zeros, ones = [0] * spatial, [1] * spatial
     pads, x = n.get("pads", zeros * 2), n.inputs[0]
-    before, after = pads[:spatial], pads[spatial:]
-    if not spatial or any(n.get("output_padding", [])) or transposed and before != after:
-        raise Unwritable(f"{n.op} with uneven pads")
-    if before != after:
+    before, after, cut = pads[:spatial], pads[spatial:], ""
+    if not spatial or any(n.get("output_padding", [])):
+        raise Unwritable(f"{n.op} without a kernel's shape, or with more to its output")
+    if before != after and transposed:  # its pads are cut off
+        sides = (f"{b or ''}:{-a or ''}" for b, a in zip(before, after, strict=True))
+        before, cut = zeros, f"[..., {', '.join(sides)}]"
+    elif before != after:
         x = f"F.pad({x}, {tuple(v for pair in zip(reversed(before), reversed(after), strict=True) for v in pair)})"
         before = zeros
     bias = n.inputs[2] if n.has(2) else "None"
     options = f"stride={tuple(n.get('strides', ones))}, padding={tuple(before)}"
     options += f", dilation={tuple(n.get('dilations', ones))}, groups={n.get('group', 1)}"
-    return f"F.conv{'_transpose' * transposed}{spatial}d({x}, {n.inputs[1]}, {bias}, {options})"
+    return f"F.conv{'_transpose' * transposed}{spatial}d({x}, {n.inputs[1]}, {bias}, {options}){cut}"
 
 
 def _gemm(n: Node) -> str:

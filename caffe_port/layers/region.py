@@ -89,7 +89,8 @@ class Region(Layer):
 
     def onnx(self, graph: Any, bottoms: list[str], tops: list[str]) -> None:
         if self.decodes:
-            raise self.unsupported("the form with two tops has no ONNX form; use YoloDetectionOutput")
+            self.onnx_decoded(graph, bottoms[0], tops)
+            return
         ints, (_, _, h, w) = detection_onnx.ints, graph.shape(bottoms[0])
         x = graph.node("Reshape", [bottoms[0], ints(graph, 0, self.boxes, -1, h * w)])
         sizes = ints(graph, 2, self.coordinates - 2, 1, self.classes)
@@ -98,3 +99,19 @@ class Region(Layer):
         parts = [graph.node("Sigmoid", [place]), rest, graph.node("Sigmoid", [sure]), chances]
         shape = ints(graph, 0, self.boxes * (self.coordinates + 1 + self.classes), h, w)
         graph.node("Reshape", [graph.node("Concat", parts, axis=2), shape], tops)
+
+    def onnx_decoded(self, graph: Any, bottom: str, tops: list[str]) -> None:
+        p, ints, (_, _, h, w) = self.param.region_loss_param, detection_onnx.ints, graph.shape(bottom)
+        x = graph.node("Reshape", [bottom, ints(graph, self.boxes, -1, h, w)])
+        x = graph.node("Transpose", [x], perm=[0, 2, 3, 1])
+        place, size, sure, classes = graph.node("Split", [x, ints(graph, 2, 2, 1, self.classes)], 4, axis=3)
+        own = graph.const(np.array(p.biases[: 2 * p.num], np.float32).reshape(-1, 1, 1, 2), "biases")
+        here = graph.const(yolo.grid(h, w).reshape(h, w, 2).astype(np.float32), "places")
+        moved = graph.node("Add", [graph.node("Sigmoid", [place]), here])
+        found = graph.node("Concat", [moved, graph.node("Mul", [graph.node("Exp", [size]), own])], axis=3)
+        graph.node("Div", [found, graph.const(np.array([w, h, w, h], np.float32), "side")], tops[:1])
+        chances = graph.node("Softmax", [classes], axis=3) if self.softmax else classes
+        scores = graph.node("Mul", [chances, graph.node("Sigmoid", [sure])])
+        scores = graph.node("Concat", [scores, graph.node("ReduceMax", [scores], axes=[3], keepdims=1)], axis=3)
+        high = graph.node("Greater", [scores, detection_onnx.number(graph, p.thresh)])
+        graph.node("Where", [high, scores, detection_onnx.number(graph, 0)], tops[1:])

@@ -6,7 +6,7 @@ import pytest
 from tests.layers.detection import run_free
 from tests.layers.refusals import refusals
 from tests.layers.runner import Case, inputs, make, run
-from tests.layers.test_box_output import IN, REG, decoded, rows_of
+from tests.layers.test_box_output import REG, decoded, rows_of
 from tests.layers.test_box_output import row as case_of
 
 GROUPS = [([(12, 20), (16, 9)], 4), ([(30, 18)], 8)]  # fields (wide, high), the distance of places
@@ -14,12 +14,14 @@ RNG = np.random.default_rng(4)
 GROUPED = [
     RNG.random((4, 2, 5, 6)), RNG.normal(size=(4, 4, 5, 6)), RNG.random((2, 2, 3, 4)), RNG.normal(size=(2, 4, 3, 4)),
 ]  # fmt: skip
+TOUCHING = [([(9, 9)], 8)]  # of two neighbours the last column, or row, of one is the first of the other
+STILL = [RNG.random((2, 2, 3, 4)), np.zeros((2, 4, 3, 4))]
 
 
-def of_groups(fg=0.3, least=5, reg=False, tops=2, **how):
+def of_groups(fg=0.3, least=5, reg=False, tops=2, given=GROUPS, **how):
     def compute(bottoms, blobs):
         images = [[], []]
-        for scores, offsets, (fields, stride) in zip(bottoms[::2], bottoms[1::2], GROUPS, strict=True):
+        for scores, offsets, (fields, stride) in zip(bottoms[::2], bottoms[1::2], given, strict=True):
             for n, row, column in np.ndindex(len(scores), *scores.shape[2:]):
                 score, field = 1 - scores[n, 0, row, column], fields[n % len(fields)]
                 x, y, w, h = decoded(offsets[n, :, row, column], field, column, row, stride, reg=reg)
@@ -32,10 +34,10 @@ def of_groups(fg=0.3, least=5, reg=False, tops=2, **how):
     return compute
 
 
-def groups(fg=0.3, least=5, reg="", more=""):
+def groups(fg=0.3, least=5, reg="", more="", given=GROUPS):
     text = " ".join(
         "box_group_param { " + " ".join(f"field_w: {w} field_h: {h}" for w, h in fields) + f" stride: {stride} }}"
-        for fields, stride in GROUPS
+        for fields, stride in given
     )
     return f'type: "BoxGroupOutput" {reg} box_group_output_param {{ {text} fg_thr: {fg} min_size: {least} {more} }}'
 
@@ -47,13 +49,14 @@ FREE = [
     case_of("no box", groups(fg=1.5), of_groups(fg=1.5), GROUPED),
     *(case_of(f"{kind}", groups(more=f'nms_type: "{kind}" iou_thr: 0.4'), of_groups(kind=kind, thr=0.4), GROUPED)
       for kind in ("IOMU", "IOFU")),
+    case_of("columns touch", groups(more="iou_thr: 0.01", given=TOUCHING), of_groups(thr=0.01, given=TOUCHING), STILL),
 ]
 test_free = run_free(FREE)
 CASES = [
     case_of("one box each", groups(more="max_post_nms_num: 1"), of_groups(after=1), GROUPED),
     case_of("one box each, one top", groups(more="max_post_nms_num: 1"), of_groups(after=1, tops=1), GROUPED, 1),
 ]
-test_cases = run(CASES, onnx_in=IN)
+test_cases = run(CASES, onnx_in="no stock layer runs until something holds")
 
 
 def test_the_cases_suppress_something():

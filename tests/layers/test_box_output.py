@@ -11,7 +11,7 @@ from tests.layers.runner import Case, inputs, make, run
 
 REG = "bbox_reg_param { " + "bbox_mean: 0.1 " * 4 + "bbox_std: 0.2 " * 2 + "bbox_std: 0.5 " * 2 + "}"
 MAPS = [((12, 20), 4), ((30, 18), 8)]  # (wide, high), the distance of places
-NOBODY, IN = "it has no such layer", "no stock layer tells NaN from numbers"
+NOBODY, IN = "it has no such layer", "boxes are suppressed by forks' layers only"
 
 
 def area(box, pixels):

@@ -53,7 +53,7 @@ CASES = [
     Case("no softmax", 'type: "Region" region_param { classes: 3 num: 2 softmax: false }', [(1, 16, 2, 3)],
          activated(2, 3, softmax=False), gradient=False, opencv=NO_LAYER),
     Case("decoded", f'type: "Region" region_loss_param {{ {OLD} thresh: 0.15 }}', [(1, 27, 5, 5)],
-         decoded(3, 4, BIASES, 0.15), tops=2, gradient=False, onnx="the two tops", opencv=NO_LAYER),
+         decoded(3, 4, BIASES, 0.15), tops=2, gradient=False, opencv=NO_LAYER),
 ]  # fmt: skip
 test_cases = run(CASES)
 
