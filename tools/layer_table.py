@@ -1,6 +1,6 @@
 """LAYERS.md: the table of supported layers, made from the registry, the goldens and the case tables.
 
-python tools/layer_table.py --write     # a test compares the file with this
+    python tools/layer_table.py --write     # a test compares the file with this
 """
 
 from __future__ import annotations

@@ -21,7 +21,8 @@ from caffe_port.layers.numpy_blob import BlobVec, NumpyBlob
 class PythonLayerBase:
     """What user classes derive from, as `caffe.Layer`: they write setup, reshape, forward and backward.
 
-    Before `setup` is called it has `param_str`, `phase` (0 TRAIN, 1 TEST) and `blobs`, to which setup may add.
+    Before `setup` is called it has `param_str`, `phase` (0 TRAIN, 1 TEST) and `blobs`, to which setup may add. Layers
+    of before 2015 (py-faster-rcnn's) know the first as `param_str_`.
     """
 
     type = "Python"
@@ -31,6 +32,10 @@ class PythonLayerBase:
 
     def __init__(self, param: Any = None) -> None:
         pass
+
+    @property
+    def param_str_(self) -> str:
+        return self.param_str
 
     def setup(self, bottom: Sequence[NumpyBlob], top: Sequence[NumpyBlob]) -> None:
         pass

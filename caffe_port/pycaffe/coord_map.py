@@ -1,7 +1,7 @@
 """`caffe.coord_map`: where a position of one blob of a NetSpec lies in another, and the Crop that aligns the two.
 
-A map is (axis, scale, shift): position i on axis `axis` and after of the layer's top lies at `scale * i + shift`, an
-array each where the axes differ; axis None: the same on all. Kernels count from their middle.
+A map is (axis, scale, shift): position i of the one blob, on each axis after `axis`, lies at `scale * i + shift` of the
+other; scale and shift are arrays where the axes differ. Axis None: of any axes. Kernels count by their middle.
 
 Source of the names and rules: python/caffe/coord_map.py of BVLC Caffe 1.0.
 """

@@ -7,6 +7,8 @@ asked for again after such a call, as one of Caffe's own in GPU mode (syncedmem.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 import torch
 from torch import Tensor
@@ -34,3 +36,13 @@ def settle() -> None:
     for tensor, array in _lent.values():
         tensor.copy_(torch.from_numpy(array))
     _lent.clear()
+
+
+def settling(callback: Callable[..., object]) -> Callable[..., None]:
+    """The callback, after which what it wrote is in the tensors."""
+
+    def call(*given: object) -> None:
+        callback(*given)
+        settle()
+
+    return call

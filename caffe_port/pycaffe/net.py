@@ -315,16 +315,16 @@ class Net:
     # Each is called with the number of a layer.
 
     def before_forward(self, callback: Callback) -> None:
-        self._islands.before_forward.append(_settling(callback))
+        self._islands.before_forward.append(host.settling(callback))
 
     def after_forward(self, callback: Callback) -> None:
-        self._islands.after_forward.append(_settling(callback))
+        self._islands.after_forward.append(host.settling(callback))
 
     def before_backward(self, callback: Callback) -> None:
-        self._islands.before_backward.append(_settling(callback))
+        self._islands.before_backward.append(host.settling(callback))
 
     def after_backward(self, callback: Callback) -> None:
-        self._islands.after_backward.append(_settling(callback))
+        self._islands.after_backward.append(host.settling(callback))
 
 
 class _ParamBlob(TensorBlob):
@@ -356,14 +356,6 @@ class _ParamBlob(TensorBlob):
         new.reshape(shape)
         is_parameter = isinstance(old, nn.Parameter)
         setattr(self._layer, self._name, nn.Parameter(new.data, old.requires_grad) if is_parameter else new.data)
-
-
-def _settling(callback: Callback) -> Callable[[int], None]:
-    def call(layer: int) -> None:
-        callback(layer)
-        host.settle()
-
-    return call
 
 
 def _named(given: Sequence[Any]) -> dict[str, Any]:

@@ -75,7 +75,7 @@ class Solver:
 
     def add_callback(self, on_start: Callback, on_gradients_ready: Callback) -> None:
         """`on_start()` before an iteration's passes, `on_gradients_ready()` before its update."""
-        self._own.add_callback(_settling(on_start), _settling(on_gradients_ready))
+        self._own.add_callback(host.settling(on_start), host.settling(on_gradients_ready))
 
     def share_weights(self, net: Net) -> None:
         net.share_with(self.net)
@@ -112,11 +112,3 @@ def get_solver(solver_file: str | os.PathLike[str]) -> Solver:
     """The solver of the class that the file's `type` names."""
     wanted = read_solver(solver_file).type
     return next((cls for cls in TYPES if cls.type == wanted), Solver)(solver_file)
-
-
-def _settling(callback: Callback) -> Callable[[], None]:
-    def call() -> None:
-        callback()
-        host.settle()
-
-    return call

@@ -28,11 +28,11 @@ class Euclidean(caffe.Layer):
 
 
 class Scaled(caffe.Layer):
-    """Multiplies by a learnable factor that starts at the number in param_str."""
+    """Multiplies by a learnable factor that starts at the number in param_str, by its older name."""
 
     def setup(self, bottom, top):
         self.blobs.add_blob(1)
-        self.blobs[0].data[0] = float(self.param_str)
+        self.blobs[0].data[0] = float(self.param_str_)
 
     def reshape(self, bottom, top):
         top[0].reshape(*bottom[0].shape)
