@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from caffe_port.cli.flags import positive
-from caffe_port.cli.par_data import _option, _size
+from caffe_port.cli.par_data import _check_options, _option, _size
 from caffe_port.cli.par_run import _device, add_device, warn
 from caffe_port.errors import CaffeError
 
@@ -29,6 +29,9 @@ def experiment_arguments(parser: argparse.ArgumentParser) -> None:
         "--option", action="append", default=[], metavar="NAME=VALUE", help="of the reader (with --root)"
     )
     parser.add_argument("--size", type=_size, default=(256, 128), metavar="HxW", help="of the pictures (with --root)")
+    parser.add_argument(
+        "--parser", metavar="MODEL", help="a body parser that labels the data first: its run's folder, or an .onnx file"
+    )
     parser.add_argument("--out", metavar="FOLDER", help="where it goes (default runs/NAME); a begun experiment goes on")
     parser.add_argument("--seed", type=int, nargs="+", default=[1], metavar="N", help="one training a seed (default 1)")
     parser.add_argument(
@@ -67,11 +70,14 @@ def run_experiment(args: argparse.Namespace) -> int:
     else:
         if not (args.dataset and args.data):
             raise CaffeError("par experiment: give --dataset and --data")
+        plan = _plan(args)
+        seeds, plan = plan.seeds, _joined(out, plan)
         if args.root:
             _prepare(args)
-        plan = _plan(args)
+        if args.parser:
+            _label(args)
         prepared(args.data)  # refuses before anything is written
-        seeds, plan = plan.seeds, _claim(out, plan)
+        _save(out, plan)
         warn(args.data, bool(plan.weights))
         with steps() as step, signals() as poll:
             run_jobs(replace(plan, seeds=seeds), args.table, out, _device(args.gpu), poll, step, args.only)
@@ -82,26 +88,28 @@ def run_experiment(args: argparse.Namespace) -> int:
     return 0
 
 
-def _claim(out: Path, plan: Any) -> Any:
-    """The plan with the seeds of earlier calls, noted in <out>/plan.json. CaffeError where those had other settings."""
+def _joined(out: Path, plan: Any) -> Any:
+    """The plan with the seeds of earlier calls, from <out>/plan.json. CaffeError where those had other settings."""
+    if not (out / "plan.json").exists():
+        return plan
+    begun, now = _plan_of(str(out)), json.loads(json.dumps(_plain(plan)))
+    before = json.loads(json.dumps(_plain(begun)))
+    changed = [name for name in now if name != "seeds" and before[name] != now[name]]
+    if changed:
+        name = changed[0]
+        raise CaffeError(
+            f"{out}: was begun with other settings ({name}: {before[name]}, now {now[name]}); give another --out, "
+            "or remove it"
+        )
+    return replace(plan, seeds=tuple(dict.fromkeys((*begun.seeds, *plan.seeds))))
+
+
+def _save(out: Path, plan: Any) -> None:
     from caffe_port.atomic import atomic_write
 
-    path = out / "plan.json"
-    if path.exists():
-        begun, now = _plan_of(str(out)), json.loads(json.dumps(_plain(plan)))
-        before = json.loads(json.dumps(_plain(begun)))
-        changed = [name for name in now if name != "seeds" and before[name] != now[name]]
-        if changed:
-            name = changed[0]
-            raise CaffeError(
-                f"{out}: was begun with other settings ({name}: {before[name]}, now {now[name]}); give another --out, "
-                "or remove it"
-            )
-        plan = replace(plan, seeds=tuple(dict.fromkeys((*begun.seeds, *plan.seeds))))
     out.mkdir(parents=True, exist_ok=True)
-    with atomic_write(path) as f:
+    with atomic_write(out / "plan.json") as f:
         f.write((json.dumps(_plain(plan), indent=1) + "\n").encode())
-    return plan
 
 
 def _plan(args: argparse.Namespace) -> Any:
@@ -121,18 +129,34 @@ def _plain(plan: Any) -> dict[str, Any]:
 
 def _prepare(args: argparse.Namespace) -> None:
     from caffe_port.cli.progress import steps
-    from caffe_port.par.datasets import open_dataset
+    from caffe_port.par.datasets import NAMES, open_dataset
     from caffe_port.par.prepare import prepare
 
     options = dict(_option(one) for one in args.option)
     if args.split is not None:
         options["split"] = args.split
+    if args.dataset in NAMES:
+        _check_options(args.dataset, options)
     dataset = open_dataset(args.dataset, None if args.root == "-" else args.root, **options)
     with steps() as step:
         prepare(
-            dataset, args.data, size=args.size, segmentation_dir=args.segmentations,
+            dataset, args.data, size=args.size, segmentation_dir=args.segmentations, anew=False,
             progress=lambda split, done, total: step(f"preparing {split}", done, total, ""),
         )  # fmt: skip
+
+
+def _label(args: argparse.Namespace) -> None:
+    """The parser's segmentation into the prepared data, from wherever an earlier call came to."""
+    from caffe_port.cli.progress import steps
+    from caffe_port.par.parsing.pseudo import label_databases, labelled
+    from caffe_port.par.use.model import open_model
+
+    model = open_model(args.parser, device=_device(args.gpu))
+    if not labelled(args.data, model):
+        with steps() as step:
+            label_databases(
+                args.data, model, args.data, progress=lambda what, done, total: step(what, done, total, "")
+            )
 
 
 def understand_arguments(parser: argparse.ArgumentParser) -> None:

@@ -49,14 +49,16 @@ def prepare(
     segmentation_dir: str | os.PathLike[str] | None = None,
     progress: Progress | None = None,
     workers: int = 1,
+    anew: bool = True,
 ) -> dict[str, Any]:
     """Write the databases and return the summary (counts, positive rates, means, notes; the manifest's "summary").
 
     Records of a split are shuffled by `seed`; `limit` keeps the first ones of each split, or of those it names.
     `segmentation_dir` holds label maps `<key>.png` (class numbers, 255 to be ignored) for a data set without its own;
     without either the segmentation is all 255. `workers` processes read the samples; what is written does not depend on
-    their number. Raises DataError, naming the record, for a sample whose sizes, labels
-    or number of attributes do not fit; what was committed before stays and is continued from.
+    their number. `anew` False refuses a folder that was prepared with other parameters. Raises DataError, naming the
+    record, for a sample whose sizes, labels or number of attributes do not fit; what was committed before stays and is
+    continued from.
     """
     if encoding not in ENCODINGS:
         raise DataError(f"encoding is '{encoding}'; it may be {', '.join(ENCODINGS)}")
@@ -72,7 +74,7 @@ def prepare(
         "quality": quality if encoding == "jpeg" else None,
         "segmentation_dir": str(segmentation_dir) if segmentation_dir is not None else None,
     }  # fmt: skip
-    manifest = _open_manifest(out, parameters, splits)
+    manifest = _open_manifest(out, parameters, splits, anew)
     maps = None if segmentation_dir is None else Path(segmentation_dir)
     for split in splits:
         _write_split(dataset, out, split, order[split], manifest, parameters, maps, progress, workers)
@@ -125,7 +127,7 @@ def _key(position: int, name: str) -> bytes:
 # -- the manifest -------------------------------------------------------------------------------------------------
 
 
-def _open_manifest(out: Path, parameters: dict[str, Any], splits: Sequence[str]) -> dict[str, Any]:
+def _open_manifest(out: Path, parameters: dict[str, Any], splits: Sequence[str], anew: bool) -> dict[str, Any]:
     """The manifest of an interrupted or finished run with these parameters, or a new one after clearing the old
     run's databases. Databases that no manifest speaks for are not ours to remove."""
     out.mkdir(parents=True, exist_ok=True)
@@ -139,6 +141,12 @@ def _open_manifest(out: Path, parameters: dict[str, Any], splits: Sequence[str])
             previous = list(old["splits"])
         except (ValueError, KeyError, TypeError) as error:
             raise DataError(f"{path} is damaged ({error}); remove the folder {out}, or give another one") from error
+        if not anew:
+            name = min(n for n in {*old, *parameters} if old.get(n) != parameters.get(n))
+            raise DataError(
+                f"{out}: was prepared otherwise ({name}: {old.get(name)}, now {parameters.get(name)}); give another "
+                "folder, or prepare it anew by `par prepare`"
+            )
     else:
         taken = [str(p) for s in splits for p in folders(out, s).values() if p.exists()]
         if taken:

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from caffe_port.cli.main import main
+from caffe_port.par.parsing import pseudo
 from tests.par import nets
 from tests.par.trees import rap_struct, write_rap
 
@@ -58,17 +59,57 @@ def test_a_row_of_table_1_and_what_follows(tmp_path, capsys):
         assert (tmp_path / made).stat().st_size > 100, made
 
 
-def test_data_without_segmentation_are_told_loudly(tmp_path, capsys):
-    """A second task that sees no label teaches nothing."""
+def learnable():
+    """RAP with pictures of both kinds of every attribute, which the weighted loss needs."""
     struct = rap_struct(30)
     struct["label"][:, :51] = np.arange(30 * 51).reshape(30, 51) % 2
-    write_rap(tmp_path / "rap", struct)
+    return struct
+
+
+def test_data_without_segmentation_are_told_loudly(tmp_path, capsys):
+    """A second task that sees no label teaches nothing."""
+    write_rap(tmp_path / "rap", learnable())
     plan = ["--dataset", "rap", "--root", "rap", "--split", "2", "--size", "32x16", "--data", "data", "--out", "out"]
     plan += ["--epochs", "1", "--width", "2"]
     assert main(["par", "experiment", "table1", *plan, "--only", "multitask"]) == 0
     told = capsys.readouterr()
     assert "NO SEGMENTATION TRUTH in data: " in told.err and "pseudo-label data --model PARSER" in told.err
     assert "Segmentation truth: NONE" in told.out and "| 81.38 |" in told.out
+    assert main(["par", "experiment", "table1", *plan, "--size", "48x24", "--only", "multitask"]) == 1
+    assert "was prepared otherwise (size: [32, 16], now [48, 24])" in capsys.readouterr().err
+
+
+def test_one_command_from_the_owners_tree_to_the_table(tmp_path, capsys, monkeypatch):
+    """Prepared, labelled by a body parser, trained; interrupted while labelling, the same command goes on."""
+    write_rap(tmp_path / "rap", learnable())
+    parser, weights = nets.parser(tmp_path / "parser", tmp_path / "none")
+    (tmp_path / "run").mkdir()
+    weights.rename(tmp_path / "run" / "parser_iter_1.caffemodel")
+    (tmp_path / "run" / "run.json").write_text(json.dumps({"nets": "parser"}))
+    rest = ["--dataset", "rap", "--data", "data", "--out", "out", "--epochs", "1", "--width", "2"]
+    rest += ["--only", "multitask"]
+    command = ["par", "experiment", "table1", "--root", "rap", "--size", "32x16", "--parser", "run", *rest]
+
+    def stop_at_test(*arguments):
+        if "test" in arguments:
+            raise KeyboardInterrupt
+        return label_split(*arguments)
+
+    label_split = pseudo._label_split
+    monkeypatch.setattr(pseudo, "_label_split", stop_at_test)
+    assert main(command) == 130
+    assert main(["par", "experiment", "table1", *rest]) == 1  # half of it labelled is nothing to train on
+    assert "`par pseudo-label` was interrupted there" in capsys.readouterr().err and not (tmp_path / "out").exists()
+    monkeypatch.setattr(pseudo, "_label_split", label_split)
+    assert main(command) == 0
+    told = capsys.readouterr()
+    assert "NO SEGMENTATION TRUTH" not in told.err
+    said = "Data as prepared: {}: segmentation predicted by run/parser_iter_1.caffemodel."
+    assert all(said.format(split) in told.out for split in ("train", "test"))
+    before = {p: p.stat().st_mtime_ns for p in tmp_path.rglob("*") if p.is_file() and p.name != "lock.mdb"}
+    assert main(command) == 0  # nothing is made again but the table
+    after = {p for p in before if p.stat().st_mtime_ns != before[p]}
+    assert {p.name for p in after} == {"plan.json", "table1.json", "table1.md", "table1.html"}
 
 
 REFUSED = [

@@ -27,6 +27,7 @@ from caffe_port.par.evaluate import evaluate
 from caffe_port.par.experiment.marks import begun_on, changed, marks
 from caffe_port.par.experiment.plan import Job, Plan
 from caffe_port.par.network import generate
+from caffe_port.par.parsing.pseudo import interrupted
 from caffe_port.par.prepare import finished
 from caffe_port.par.run import snapshots
 from caffe_port.proto import load
@@ -41,6 +42,8 @@ def prepared(data: str | Path) -> dict[str, Any]:
     """What the manifest of a prepared data set says about a net for it."""
     folder = Path(data)
     parameters = finished(folder)["parameters"]
+    if interrupted(folder):
+        raise DataError(f"{folder}: `par pseudo-label` was interrupted there, or runs; the same command goes on")
     try:
         count = {n: len((folder / f"{n}.txt").read_text().splitlines()) for n in ("attributes", "classes")}
         mean = tuple(float(line) for line in (folder / "mean_bgr.txt").read_text().split())

@@ -12,8 +12,8 @@ from caffe_port.par.settings import BASE_LR
 
 DATASETS = {"drawn": "drawn pedestrians", "ccp": "Clothing Co-Parsing", "peta": "PETA", "rap": "RAP"}
 RULES = (
-    "Chance predicts every attribute by its training rate alone and every pixel as background. A difference counts as "
-    "shown where every seed and 95 % of the bootstrap over test pictures agree in sign."
+    "Chance predicts every attribute by its training rate alone and every pixel as the commonest class. A difference "
+    "counts as shown where every seed and 95 % of the bootstrap over test pictures agree in sign."
 )
 TITLES = {"table1": "Table 1: the ablations", "table2": "Table 2: the two losses"}
 
@@ -30,7 +30,7 @@ def differences(table: Table) -> list[str]:
             f"Data: {DATASETS.get(plan.dataset, plan.dataset)} with {len(table.attributes)} attributes and "
             f"{table.samples} test pictures; the paper has RAP (51 attributes) and PETA (35)."
         )
-    if plan.dataset in ("ccp", "drawn"):
+    if plan.dataset in ("ccp", "drawn") and not any("segmentation predicted by" in note for note in table.notes):
         said.append("Segmentation truth: the data set's own labels; the paper's are predictions of a ResNet-101.")
     if any(r.variant != "baseline" for r in table.rows) and not any("mean_iou" in r.values for r in table.rows):
         said.append("Segmentation truth: NONE, so that the second task teaches nothing and no row shows what it gives.")
@@ -82,7 +82,9 @@ def points(d: Difference) -> str:
 def answer(a: Answer) -> str:
     """One question, answered by mA first."""
     verdict = {"better": "Yes, here", "worse": "No, here it is worse", "no clear difference": "Not shown here"}
-    paper = "" if a.paper_ma is None else f" The paper's mA moves by {a.paper_ma:+.2f}, its F1 by {a.paper_f1:+.2f}."
+    moves = (("mA", a.paper_ma), ("F1", a.paper_f1))
+    known = ", its ".join(f"{name} moves by {by:+.2f}" for name, by in moves if by is not None)
+    paper = f" The paper's {known}." if known else ""
     return f"{verdict[a.ma.verdict]}: mA {points(a.ma)}; F1 {points(a.f1)}.{paper}"
 
 
@@ -109,7 +111,8 @@ def markdown(table: Table) -> str:
         lines += ["| " + " | ".join([r.name, *(r.shown(m, frequent=True) for m in FIVE)]) + " |" for r in table.rows]
     paper = [row for row in table.rows if row.paper]
     lines += _paper(table, paper)
-    lines += ["", "## What it answers", ""]
+    if table.answers:
+        lines += ["", "## What it answers", ""]
     lines += [f"* **{a.question}** ({a.a} → {a.b}) {answer(a)}" for a in table.answers]
     lines += ["", "## What differs from the paper", ""]
     lines += [f"* {line}" for line in differences(table)]

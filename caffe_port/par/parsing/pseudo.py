@@ -102,7 +102,7 @@ def label_databases(
     splits = list(manifest["parameters"]["splits"])
     about = _begin(target, model)
     here = target.resolve() == folder.resolve()
-    prepared = hashlib.sha256(json.dumps(manifest["parameters"]).encode()).hexdigest()
+    prepared = _prepared(manifest)
     if about.get("prepared") != prepared:
         for split in splits:
             fresh = _begun(target, split, here)
@@ -135,6 +135,30 @@ def label_databases(
     return _finish(target, about, counts, pairs, {"pictures": sum(about[s] for s in splits)})
 
 
+def labelled(data: str | os.PathLike[str], model: Model) -> bool:
+    """Whether the prepared data hold this model's labels already, in place; DataError where they hold another's."""
+    return Path(data, MANIFEST).exists() and _complete(_begin(Path(data), model), finished(data))
+
+
+def interrupted(data: str | os.PathLike[str]) -> bool:
+    """Whether labelling was begun in this prepared folder, as it is prepared now, and has not come to its end."""
+    path = Path(data, MANIFEST)
+    if not path.exists():
+        return False
+    about, manifest = _about(path), finished(data)
+    return about.get("prepared") == _prepared(manifest) and not _complete(about, manifest)
+
+
+def _complete(about: dict[str, Any], manifest: dict[str, Any]) -> bool:
+    splits, notes = manifest["parameters"]["splits"], manifest["summary"]["notes"]
+    labelled = all(about.get(split) and _said(split, about) in notes for split in splits)
+    return labelled and about.get("prepared") == _prepared(manifest)
+
+
+def _prepared(manifest: dict[str, Any]) -> str:
+    return hashlib.sha256(json.dumps(manifest["parameters"]).encode()).hexdigest()
+
+
 # -- one run's folder -------------------------------------------------------------------------------------------------
 
 
@@ -145,10 +169,7 @@ def _begin(folder: Path, model: Model) -> dict[str, Any]:
     path = folder / MANIFEST
     about = {"model": model.source, "weights": model.weights, "sha256": digest, "size": list(model.transform.size)}
     if path.exists():
-        try:
-            old = json.loads(path.read_text(encoding="utf-8"))
-        except ValueError as error:
-            raise DataError(f"{path}: damaged ({error}); remove it, or give another folder") from None
+        old = _about(path)
         if (old.get("sha256"), old.get("size")) != (digest, about["size"]):
             raise DataError(
                 f"{path}: the labels here are of {_named(old)}, not of {_named(about)}; give another folder, or remove "
@@ -157,6 +178,13 @@ def _begin(folder: Path, model: Model) -> dict[str, Any]:
         return old
     _save(folder, about)
     return about
+
+
+def _about(path: Path) -> dict[str, Any]:
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise DataError(f"{path}: damaged ({error}); remove it, or give another folder") from None
 
 
 def _named(about: dict[str, Any]) -> str:

@@ -97,14 +97,14 @@ def test_a_begun_experiment_stops(original, tmp_path) -> None:
     """Its own folder, a seed added later, and a finished one; its table still says what it holds, of that data."""
     shutil.copytree(original, tmp_path / "data")
     out, begun = tmp_path / "out", plan(tmp_path / "data")
-    run_jobs(begun, "table1", out, only="multitask")
+    run_jobs(begun, "table1", out, only="baseline")
     assert "32 x 16 pictures" in markdown(collect(begun, "table1", out))
     another_parser(tmp_path / "data")
     for seeds in ((1,), (2,)):
-        message = r"multitask_weighted_seed1: was begun on other data or weights \(changed since: test segmentation, tr"
+        message = r"baseline_weighted_seed1: was begun on other data or weights \(changed since: test segmentation, tr"
         with pytest.raises(CaffeError, match=message):
-            run_jobs(replace(begun, seeds=seeds), "table1", out, only="multitask")
-    assert not (out / "multitask_weighted_seed2").exists()
+            run_jobs(replace(begun, seeds=seeds), "table1", out, only="baseline")
+    assert not (out / "baseline_weighted_seed2").exists()
     said = markdown(collect(begun, "table1", out))
     assert "changed since the trainings (test segmentation, train segmentation)" in said and "32 x 16" not in said
     with pytest.raises(DataError, match="do not belong to these predictions"):
