@@ -134,3 +134,10 @@ def test_missing_pictures(tmp_path):
     with pytest.raises(DataError, match="1 of 12 pictures are missing"):
         Rap(root)
     assert len(Rap(root, missing="skip").splits["test"]) == 2
+
+
+@pytest.mark.parametrize("split", ["one", 1.5, (1, 2)])
+def test_a_split_that_is_no_number_is_refused(split, tmp_path) -> None:
+    """As `--option split=one` gives it."""
+    with pytest.raises(DataError, match="there is no split"):
+        Rap(write_rap(tmp_path, rap_struct()), split=split)

@@ -116,7 +116,7 @@ def splits_of(
     """Split number `split` (from 1) of a cell array of structs; `parts` maps our names to the struct's fields. Parts
     of one split that share a record are refused: a test picture that was trained on measures nothing."""
     rows = np.asarray(cells).ravel()
-    if not 1 <= split <= len(rows):
+    if not isinstance(split, int) or not 1 <= split <= len(rows):
         raise DataError(f"{path}: there is no split {split}; there are 1..{len(rows)}")
     struct = unwrap(rows[split - 1])
     out: dict[str, np.ndarray] = {}
