@@ -118,7 +118,8 @@ def test_nobody_and_unknown_tags():
     "file, content, message",
     [
         ("label_list.mat", None, "label_list.mat is missing"),
-        (PIXEL_2, {"groundtruth": np.full((48, 32), 9, np.uint8)}, "values up to 9; .* below 7"),
+        (PIXEL_2, {"groundtruth": np.full((48, 32), 9, np.uint8)}, "values from 9 to 9; .* below 7"),
+        (PIXEL_2, {"groundtruth": np.full((48, 32), -1, np.int8)}, "values from -1 to -1; .* below 7"),
         (PIXEL_2, {"other": np.eye(3)}, "no variable 'groundtruth'; it holds other"),
         (PIXEL_2, b"junk", "not a readable MAT file"),
         (IMAGE_7, {"tags": np.array([[7]], np.uint8)}, "tags name number 7; there are 7 tags"),

@@ -175,3 +175,10 @@ def test_other_versions_and_variables(tmp_path):
     (tmp_path / "PETA.mat").write_bytes(whole[: len(whole) // 2])
     with pytest.raises(DataError, match="PETA.mat"):
         Peta(tmp_path)
+
+
+@pytest.mark.parametrize("count", [34, 36])
+def test_other_numbers_of_attributes_are_told(count) -> None:
+    names = [*(p.name for p in published("peta")), "more"][:count]
+    (said,) = differences("peta", names, np.zeros((19000, count), np.uint8))
+    assert said == f"{count} attributes; the published PETA is evaluated on 35"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import scipy.io
+import scipy.sparse
 
 from caffe_port.errors import DataError
 from caffe_port.par.datasets.base import IGNORE
@@ -134,3 +135,17 @@ def test_missing_pictures(tmp_path):
     with pytest.raises(DataError, match="1 of 12 pictures are missing"):
         Rap(root)
     assert len(Rap(root, missing="skip").splits["test"]) == 2
+
+
+@pytest.mark.parametrize("split", ["one", 1.5, (1, 2)])
+def test_a_split_that_is_no_number_is_refused(split, tmp_path) -> None:
+    """As `--option split=one` gives it."""
+    with pytest.raises(DataError, match="there is no split"):
+        Rap(write_rap(tmp_path, rap_struct()), split=split)
+
+
+def test_a_sparse_matrix_of_labels_is_read(tmp_path) -> None:
+    struct = rap_struct()
+    full = Rap(write_rap(tmp_path / "full", struct)).labels
+    struct["label"] = scipy.sparse.csc_matrix(struct["label"].astype(float))
+    np.testing.assert_array_equal(Rap(write_rap(tmp_path / "sparse", struct)).labels, full)

@@ -98,10 +98,11 @@ class Ccp(FileDataset):
     def _truth(self, stem: str) -> np.ndarray:
         path = self._maps / f"{stem}.mat"
         labels = matlab.load(path, "groundtruth")
-        if labels.ndim != 2 or labels.dtype.kind not in "uif" or labels.size == 0 or labels.max() >= len(self.tags):
+        if labels.ndim != 2 or labels.dtype.kind not in "uif" or not _within(labels, len(self.tags)):
             raise DataError(
-                f"{path}: groundtruth is {labels.dtype} {labels.shape} with values up to "
-                f"{labels.max() if labels.size else 'none'}; expected a map of numbers below {len(self.tags)}"
+                f"{path}: groundtruth is {labels.dtype} {labels.shape} with values from "
+                f"{f'{labels.min()} to {labels.max()}' if labels.size else 'none'}; expected a map of numbers below "
+                f"{len(self.tags)}"
             )
         return labels.astype(np.uint8)
 
@@ -137,6 +138,11 @@ def _box(labels: np.ndarray) -> tuple[slice, slice]:
     half = max((y1 - y0) / 4, (xs.max() + 1 - xs.min()) / 2 + margin)
     middle = (xs.max() + 1 + xs.min()) / 2
     return slice(y0, y1), slice(max(0, int(middle - half)), min(labels.shape[1], int(np.ceil(middle + half))))
+
+
+def _within(labels: np.ndarray, count: int) -> bool:
+    """Whether all are from 0 to below the count, which what is not a number never is."""
+    return labels.size > 0 and bool(0 <= labels.min() <= labels.max() < count)
 
 
 def _stems(folder: Path) -> list[str]:

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import scipy.io
+import scipy.sparse
 
 from caffe_port.errors import DataError
 from caffe_port.par.datasets import matlab_hdf5
@@ -51,10 +52,13 @@ def field(path: Path, struct: np.ndarray, name: str) -> np.ndarray:
 
 
 def unwrap(value: Any) -> np.ndarray:
-    """A value without the 1 x 1 cells and structs' object arrays around it."""
+    """A value without the 1 x 1 cells and structs' object arrays around it; a sparse matrix as a full one."""
     array = np.asarray(value)
     while array.dtype == object and array.size == 1:
-        array = np.asarray(array.reshape(-1)[0])
+        inner = array.reshape(-1)[0]
+        if scipy.sparse.issparse(inner):
+            return inner.toarray()
+        array = np.asarray(inner)
     return array
 
 
@@ -116,7 +120,7 @@ def splits_of(
     """Split number `split` (from 1) of a cell array of structs; `parts` maps our names to the struct's fields. Parts
     of one split that share a record are refused: a test picture that was trained on measures nothing."""
     rows = np.asarray(cells).ravel()
-    if not 1 <= split <= len(rows):
+    if not isinstance(split, int) or not 1 <= split <= len(rows):
         raise DataError(f"{path}: there is no split {split}; there are 1..{len(rows)}")
     struct = unwrap(rows[split - 1])
     out: dict[str, np.ndarray] = {}

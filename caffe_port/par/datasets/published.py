@@ -38,6 +38,8 @@ def differences(dataset: str, attributes: Sequence[str], labels: np.ndarray) -> 
     said = []
     if len(labels) != RECORDS[dataset]:
         said.append(f"{len(labels)} records; the published {dataset.upper()} has {RECORDS[dataset]}")
+    if len(attributes) != len(facts):
+        said.append(f"{len(attributes)} attributes; the published {dataset.upper()} is evaluated on {len(facts)}")
     if other := [(a, p.name) for a, p in zip(attributes, facts, strict=False) if a != p.name]:
         ours, theirs = other[0]
         said.append(f"{len(other)} attributes have other names than published (first: '{ours}', '{theirs}')")
