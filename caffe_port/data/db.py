@@ -22,6 +22,7 @@ from pathlib import Path
 from caffe_port.data.db_base import UNFINISHED, Cursor, Db, Writer
 from caffe_port.data.db_leveldb import LevelDbReader, LevelDbWriter
 from caffe_port.data.db_lmdb import LmdbReader, LmdbWriter
+from caffe_port.data.dropped import close_dropped
 from caffe_port.errors import DataError
 from caffe_port.proto import caffe_pb2
 
@@ -34,6 +35,7 @@ def open_db(source: str | os.PathLike[str], backend: int = LMDB) -> Db:
     """Open for reading. Raises DataError, naming the source, for what is missing, empty, damaged or of the other
     kind.
     """
+    close_dropped()
     source = os.fspath(source)
     folder = Path(source)
     if not source:
@@ -61,6 +63,7 @@ def open_db(source: str | os.PathLike[str], backend: int = LMDB) -> Db:
 
 def create_db(path: str | os.PathLike[str], backend: int = LMDB, resume: bool = False) -> Writer:
     """Open for writing. A path that exists is refused, as by Caffe, unless `resume` says to go on with it."""
+    close_dropped()
     path = os.fspath(path)
     folder = Path(path)
     if folder.exists() and not resume:

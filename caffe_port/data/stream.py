@@ -7,6 +7,7 @@ from typing import Any
 
 import torch
 
+from caffe_port.data.dropped import later
 from caffe_port.data.loader import Batch, Loader
 from caffe_port.data.prefetch import Prefetcher
 
@@ -56,6 +57,12 @@ class Stream:
             self.closed = True
             self._stop()
             self.loader.close()
+
+    def drop(self) -> None:
+        """For the garbage collector: the thread stops; the rest is closed when something is opened next."""
+        if self.prefetcher is not None:
+            self.prefetcher.shared.stop()
+        later(self.close)
 
     def _load(self) -> Batch:
         batch = self.loader.load()

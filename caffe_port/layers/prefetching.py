@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from caffe_port import log
+from caffe_port.data.dropped import close_dropped
 from caffe_port.data.loader import Loader
 from caffe_port.data.records import Records
 from caffe_port.data.stream import Stream
@@ -66,6 +67,7 @@ class PrefetchingLayer(Layer):
     def setup(self, bottom_shapes: list[Shape]) -> None:
         if self.batch_size < 1:
             raise self.error("batch_size must be given, and at least 1")
+        close_dropped()
         try:
             transformer = self.transformer()
             random = transformer.is_random or self.is_random
@@ -83,7 +85,7 @@ class PrefetchingLayer(Layer):
             size = (self.batch_size, *loader.first_shape)
             self.notes.append((self.size_place, f"output data size: {','.join(map(str, size))}"))
         self.stream = Stream(loader, self.depth, f"prefetch {self.name}")
-        weakref.finalize(self, self.stream.close)
+        weakref.finalize(self, self.stream.drop)
 
     def top_shapes(self, bottom_shapes: list[Shape]) -> list[Shape]:
         """(batch, channels, height, width) of the first record, and (batch,)."""

@@ -17,7 +17,8 @@ import torch
 from caffe_port import log
 from caffe_port.data import db_lmdb, image, loader, records
 from caffe_port.data.datum import encode_datum
-from caffe_port.data.db import LEVELDB, create_db
+from caffe_port.data.db import LEVELDB, create_db, open_db
+from caffe_port.data.dropped import close_dropped
 from caffe_port.errors import CaffeError, DataError
 from caffe_port.layers.base import TEST, TRAIN
 from tests.data.test_db import leveldb_package
@@ -210,8 +211,25 @@ def test_lets_go(drop: Callable[[Any], None], seven: Path, tmp_path: Path) -> No
     drop(layer)
     del layer
     gc.collect()
+    close_dropped()
     assert "prefetch d" not in [t.name for t in threading.enumerate()]
     assert not any(str(tmp_path) in path for path in db_lmdb._open)
+
+
+def test_dropped_waits_for_nothing(seven: Path) -> None:
+    """The collector may come while a thread is started: joining another one there would never end."""
+    layer = make(data(seven, more="prefetch: 2"))
+    tops(layer)
+    go_on, stream = threading.Event(), layer.stream
+    load = stream.loader.load
+    stream.loader.load = lambda: go_on.wait() and load()
+    tops(layer)
+    del layer
+    gc.collect()
+    assert not stream.closed
+    go_on.set()
+    with open_db(seven):  # whoever opens something closes what was left
+        assert stream.closed
 
 
 def test_closed(seven: Path) -> None:

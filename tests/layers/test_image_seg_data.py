@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from caffe_port.data import image
+from caffe_port.data.dropped import close_dropped
 from caffe_port.errors import CaffeError, DataError
 from caffe_port.layers.base import TRAIN
 from tests.layers.data_layer import check_state, make, tops
@@ -136,4 +137,5 @@ def test_a_dropped_layer_lets_its_thread_go(kind, folder: Path) -> None:
     stream = layer.stream
     del layer
     gc.collect()
+    close_dropped()
     assert stream.closed
