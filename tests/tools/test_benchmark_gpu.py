@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 import torch
+import torch._dynamo  # looks at torch.cuda.Event (torch 2.4): before a test replaces it
 
 from tests.tools.scripts import ROOT, load
 
