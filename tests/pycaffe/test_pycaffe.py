@@ -231,7 +231,7 @@ REFUSED = [
 @pytest.mark.parametrize(("call", "message"), REFUSED, ids=[m for _, m in REFUSED])
 def test_what_is_refused(net: caffe.Net, call: object, message: str) -> None:
     with pytest.raises(CaffeError, match=message):
-        call(net)  # type: ignore[operator]
+        call(net)
 
 
 def test_import_caffe_in_an_unchanged_script(tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ import csv
 import sys
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -48,8 +49,8 @@ def detect(*argv: str, together: int = 256) -> int:
         log.redirect(None)
 
 
-def wanted(**options: object) -> list[tuple[str, list[int], np.ndarray]]:
-    net = caffe.Detector("net.prototxt", "net.caffemodel", **options)  # type: ignore[arg-type]
+def wanted(**options: Any) -> list[tuple[str, list[int], np.ndarray]]:
+    net = caffe.Detector("net.prototxt", "net.caffemodel", **options)
     found = net.detect_windows([(str(path), windows) for path, windows in WINDOWS.items()])
     return [(one["filename"], one["window"], one["prediction"]) for one in found]
 
@@ -92,7 +93,7 @@ def test_hdf5(capsys: pytest.CaptureFixture[str]) -> None:
 def test_windows_that_selective_search_proposes(monkeypatch: pytest.MonkeyPatch) -> None:
     """The package's place is taken by one that knows the windows."""
     package = SimpleNamespace(get_windows=lambda names, cmd: [WINDOWS[Path(name)] for name in names])
-    monkeypatch.setitem(sys.modules, "selective_search_ijcv_with_python", package)  # type: ignore[arg-type]
+    monkeypatch.setitem(sys.modules, "selective_search_ijcv_with_python", package)
     Path("in.txt").write_text("".join(f"{path}\n" for path in WINDOWS))
     for given in ("in.txt", "in.csv"):
         assert detect(given, f"{given}.csv", "--context_pad=0", *FLAGS) == 0
